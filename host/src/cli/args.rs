@@ -1,0 +1,239 @@
+//! Arguments, with help written for someone who sees this program for the first time.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Parser)]
+#[command(name = "host", version, about, long_about = "A connector host: what a Kafka Connect worker does, with connectors as \
+sandboxed WebAssembly components.\n\nBegin with `host demo`, which needs nothing else.", after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 clean, 1 failed while running, 2 refused to start.\n\
+Environment: HOST_LOG sets what is logged to standard error, for instance `HOST_LOG=debug`.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run connectors until stopped
+    #[command(after_help = "Examples:\n  host run --plugin wiki_source.wasm\n  \
+host run --plugin wiki_source.wasm --set irc.channels=#de.wikipedia --max-records 100\n  \
+host run --plugin wiki_source.wasm --set bootstrap.servers=localhost:9092\n  host run config/host.toml\n\n\
+Every key is in config/host.toml, a plugin's own options in `host plugin inspect FILE`.")]
+    Run(RunArgs),
+    /// Run the whole demonstration on this machine, with nothing installed
+    #[command(after_help = "Examples:\n  host demo --duration 30s\n  host demo --records 10000 --output json\n  \
+host demo --live")]
+    Demo(DemoArgs),
+    /// Build and look into plugins
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
+    /// Serve an emulated feed, for trying things without internet
+    Emulate {
+        #[command(subcommand)]
+        command: EmulateCommand,
+    },
+    /// Look into the log: topics and their records
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Configuration files (TOML), read in order
+    #[arg(value_name = "CONFIG")]
+    pub(super) configs: Vec<PathBuf>,
+    /// A further configuration file; the same as naming it without the flag
+    #[arg(long = "config", value_name = "FILE")]
+    pub(super) more_configs: Vec<PathBuf>,
+    /// Run this plugin as a connector of its own name, lending it what it wants
+    #[arg(long, value_name = "FILE")]
+    pub(super) plugin: Option<PathBuf>,
+    /// Put this transform plugin behind it; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) transform: Vec<PathBuf>,
+    /// Set a key of the connector or the worker; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) settings: Vec<(String, String)>,
+    /// Topic the records go to
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Folder of the embedded log [default: ./host-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Stop after this time, for instance `30s` or `5m`
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(super) duration: Option<Duration>,
+    /// Stop after this many records in each connector's topic
+    #[arg(long, value_name = "N")]
+    pub(super) max_records: Option<u64>,
+    /// How the summary is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Stop after this time, for instance `30s`; without it, at Ctrl-C
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(super) duration: Option<Duration>,
+    /// Stop after this many records
+    #[arg(long, value_name = "N")]
+    pub(super) records: Option<u64>,
+    /// Folder of the embedded log
+    #[arg(long, value_name = "DIR", default_value = "./host-data")]
+    pub(super) data_dir: PathBuf,
+    /// Take Wikipedia's real feed (needs internet) instead of the emulator
+    #[arg(long)]
+    pub(super) live: bool,
+    /// Edits a second from the emulator; 0 is as fast as they are read
+    #[arg(long, default_value_t = 500.0, value_parser = rate)]
+    pub(super) rate: f64,
+    /// How the summary is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Compile the plugin crate in a folder to a component
+    #[command(after_help = "Example:\n  host plugin build plugins/wiki_source -o wiki_source.wasm\n\n\
+Needs cargo and rustc (by rustup). The compiler target wasm32-wasip2 is fetched when it is missing.")]
+    Build {
+        /// Folder with Cargo.toml and plugin.toml
+        dir: PathBuf,
+        /// Where to write the component [default: DIR/NAME.wasm]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Show what a plugin is, which options it has and what it wants lent
+    #[command(after_help = "Example:\n  host plugin inspect wiki_source.wasm --output json")]
+    Inspect {
+        /// The component file
+        file: PathBuf,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EmulateCommand {
+    /// Wikimedia's IRC feed, to any IRC client
+    #[command(after_help = "Example:\n  host emulate irc --rate 50 --seed 7\n  \
+host run --plugin wiki_source.wasm --set irc.host=127.0.0.1")]
+    Irc(EmulateArgs<6667>),
+    /// Wikimedia's EventStreams (server-sent events), to any HTTP client
+    #[command(after_help = "Example:\n  host emulate eventstreams --rate 50\n  \
+curl -H 'Accept: text/event-stream' http://127.0.0.1:8088/v2/stream/recentchange")]
+    Eventstreams(EmulateArgs<8088>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulateArgs<const PORT: u16> {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT)))]
+    pub(super) listen: SocketAddr,
+    /// Serve recorded lines from this file instead of generated edits
+    #[arg(long, value_name = "FILE")]
+    pub(super) lines: Option<PathBuf>,
+    /// Edits a second; 0 is as fast as they are read
+    #[arg(long, default_value_t = 20.0, value_parser = rate)]
+    pub(super) rate: f64,
+    /// Seed of the generated edits: the same seed gives the same edits
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogPlace {
+    /// Folder of the embedded log
+    #[arg(long, value_name = "DIR", default_value = "./host-data")]
+    pub(super) data_dir: PathBuf,
+    /// Look into this Kafka instead
+    #[arg(long, value_name = "SERVERS")]
+    pub(super) bootstrap: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// List topics with their partitions and record counts
+    Ls {
+        #[command(flatten)]
+        place: LogPlace,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Print a topic's records from the beginning to the end as it is now
+    #[command(after_help = "Example:\n  host log cat wikipedia --max 3 --output json | jq -r .value")]
+    Cat {
+        /// Topic name
+        topic: String,
+        #[command(flatten)]
+        place: LogPlace,
+        /// Begin at this offset of each partition
+        #[arg(long, default_value_t = 0)]
+        from: i64,
+        /// Print at most this many
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+        /// How records are printed; JSON is one record a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Print a topic's last records and then new ones as they come, until Ctrl-C
+    Tail {
+        /// Topic name
+        topic: String,
+        #[command(flatten)]
+        place: LogPlace,
+        /// Last records of each partition to begin with
+        #[arg(short = 'n', default_value_t = 10)]
+        last: i64,
+        /// Stop after this many
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+        /// How records are printed; JSON is one record a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Copy topics of the embedded log to Kafka; going on where an earlier export stopped
+    #[command(after_help = "Example:\n  host log export wikipedia --bootstrap localhost:9092")]
+    Export {
+        /// Topics to copy; none: all
+        topics: Vec<String>,
+        /// Folder of the embedded log
+        #[arg(long, value_name = "DIR", default_value = "./host-data")]
+        data_dir: PathBuf,
+        /// Kafka to copy to
+        #[arg(long, value_name = "SERVERS")]
+        bootstrap: String,
+    },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if rate.is_finite() && rate >= 0.0 { Ok(rate) } else { Err(format!("`{text}` is not 0 or more")) }
+}

@@ -1,0 +1,110 @@
+//! Live progress: one line that is rewritten on a terminal, a plain line now and then elsewhere.
+
+use super::output::{bytes, error_line, number};
+use crate::ports::feed::FeedState;
+use crate::worker::{ConnectorStatus, TaskState};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// Without a terminal, a line this often.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Does something to standard error with the progress line out of the way.
+pub(super) fn suspended<T>(work: impl FnOnce() -> T) -> T {
+    let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) => bar.suspend(work),
+        None => work(),
+    }
+}
+
+/// Shows what the worker is doing until it is dropped.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    began: Instant,
+    said: Instant,
+    // Records and time of the last look, for the rate.
+    last: (u64, Instant),
+    rate: f64,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            // The template is a constant; a wrong one would only look plain.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+            bar
+        });
+        Progress { bar, began: now, said: now, last: (0, now), rate: 0.0 }
+    }
+
+    /// Shows the state now.
+    pub(super) fn show(&mut self, statuses: &[ConnectorStatus]) {
+        let records = statuses.iter().map(|status| status.counts.records).sum::<u64>();
+        let since = self.last.1.elapsed();
+        if since >= Duration::from_millis(500) {
+            #[allow(clippy::cast_precision_loss)] // A rate for people.
+            let now = records.saturating_sub(self.last.0) as f64 / since.as_secs_f64();
+            self.rate = if self.last.0 == 0 { now } else { 0.5 * self.rate + 0.5 * now };
+            self.last = (records, Instant::now());
+        }
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(self.describe(statuses));
+                bar.tick();
+            }
+            None if self.said.elapsed() >= PLAIN_EVERY => {
+                self.said = Instant::now();
+                error_line(&self.describe(statuses));
+            }
+            None => {}
+        }
+    }
+
+    fn describe(&self, statuses: &[ConnectorStatus]) -> String {
+        let seconds = self.began.elapsed().as_secs();
+        let mut text = format!("{:02}:{:02}", seconds / 60, seconds % 60);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rate = number(self.rate.max(0.0) as u64);
+        text.push_str(&format!("  {rate} records/s"));
+        for status in statuses {
+            let counts = &status.counts;
+            let (name, records, size) = (&status.name, number(counts.records), bytes(counts.bytes));
+            text.push_str(&format!("  {name}: {records} records, {size}, {} rejected", number(counts.rejected)));
+            if let Some(trouble) = status.state.trace().or(counts.trouble.as_deref()) {
+                text.push_str(&format!(", {}: {trouble}", status.state.name()));
+            } else if let Some(feed) = status.feed.as_ref().filter(|_| status.state == TaskState::Running) {
+                let state = match (&feed.state, &feed.note) {
+                    (FeedState::Connected, Some(note)) => format!("connected ({note})"),
+                    (FeedState::Connected, None) => "connected".to_owned(),
+                    (FeedState::Connecting(None), _) => format!("connecting to {}", feed.endpoint),
+                    (FeedState::Connecting(Some(error)), _) => format!("reconnecting to {} ({error})", feed.endpoint),
+                    (FeedState::Idle, _) => "starting".to_owned(),
+                    (FeedState::Closed, _) => "closed".to_owned(),
+                };
+                text.push_str(&format!(", feed {state}"));
+                if feed.overflowed > 0 {
+                    text.push_str(&format!(", {} frames dropped", number(feed.overflowed)));
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The summary at the end of a run: a table for people, one JSON object for programs.
+
+use super::Failure;
+use super::args::Output;
+use super::output::{bytes, line, number};
+use crate::worker::ConnectorStatus;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Prints what was done.
+pub(super) fn print(statuses: &[ConnectorStatus], log: &str, took: Duration, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => line(&as_json(statuses, log, took).to_string())?,
+        Output::Text => line(&as_text(statuses, log, took))?,
+    };
+    Ok(())
+}
+
+fn per_second(records: u64, took: Duration) -> u64 {
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    records.saturating_mul(1000) / millis
+}
+
+fn as_json(statuses: &[ConnectorStatus], log: &str, took: Duration) -> Value {
+    let connectors = statuses.iter().map(|status| {
+        let counts = &status.counts;
+        json!({
+            "name": status.name,
+            "plugin": status.plugin,
+            "topic": status.topic,
+            "state": status.state.name(),
+            "trace": status.state.trace(),
+            "records": counts.records,
+            "records_per_second": per_second(counts.records, took),
+            "bytes": counts.bytes,
+            "rejected": counts.rejected,
+            "skipped": counts.skips,
+            "commits": counts.commits,
+            "retries": counts.retries,
+            "restarts": status.restarts,
+            "not_written": counts.in_hand,
+            "first_commit_ms": status.first_commit_ms,
+            "feed": status.feed.as_ref().map(|feed| json!({
+                "endpoint": feed.endpoint,
+                "frames": feed.received,
+                "dropped": feed.overflowed,
+                "reconnects": feed.reconnects,
+            })),
+        })
+    });
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    json!({ "duration_ms": millis, "log": log, "connectors": connectors.collect::<Vec<_>>() })
+}
+
+fn as_text(statuses: &[ConnectorStatus], log: &str, took: Duration) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["connector", "state", "topic", "records", "per second", "bytes", "rejected", "skipped", "feed"]);
+    for status in statuses {
+        let counts = &status.counts;
+        let skipped: u64 = counts.skips.values().sum();
+        let feed = status.feed.as_ref().map_or("none".to_owned(), |feed| {
+            let (frames, dropped) = (number(feed.received), number(feed.overflowed));
+            format!("{frames} frames, {dropped} dropped, {} reconnects", feed.reconnects)
+        });
+        table.add_row([
+            status.name.clone(),
+            status.state.name().to_owned(),
+            status.topic.clone(),
+            number(counts.records),
+            number(per_second(counts.records, took)),
+            bytes(counts.bytes),
+            number(counts.rejected),
+            number(skipped),
+            feed,
+        ]);
+    }
+    for index in 3..8 {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    let mut text = format!("{table}\nran {:.1} s, log: {log}", took.as_secs_f64());
+    for status in statuses {
+        for (reason, count) in &status.counts.skips {
+            text.push_str(&format!("\n{}: skipped {} as `{reason}`", status.name, number(*count)));
+        }
+        if status.counts.in_hand > 0 {
+            text.push_str(&format!(
+                "\n{}: {} records were taken and not written",
+                status.name,
+                number(status.counts.in_hand)
+            ));
+        }
+        if let Some(trace) = status.state.trace() {
+            text.push_str(&format!("\n{}: {}: {trace}", status.name, status.state.name()));
+        }
+    }
+    text
+}

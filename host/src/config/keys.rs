@@ -1,0 +1,99 @@
+//! Every key the host owns: name, type, default, meaning. `config/host.toml` shows each once, and a
+//! test holds the two together.
+
+use crate::plugin::OptionType;
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: OptionType,
+    /// Default in text form; none: not set.
+    pub default: Option<&'static str>,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+const fn key(name: &'static str, kind: OptionType, default: Option<&'static str>, doc: &'static str) -> Key {
+    Key { name, kind, default, doc }
+}
+
+use OptionType::{Boolean, Int, List, Long, String as Text};
+
+/// Keys of `[worker]`.
+pub const WORKER_KEYS: &[Key] = &[
+    key("data.dir", Text, Some("./host-data"), "folder of the embedded log"),
+    key("embedded.max.bytes", Long, None, "largest size of the embedded log's file; not set: the disk"),
+    key("bootstrap.servers", Text, None, "Kafka brokers; not set: the embedded log"),
+    key("security.protocol", Text, None, "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"),
+    key("sasl.mechanism", Text, None, "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`"),
+    key("sasl.username", Text, None, "SASL user name"),
+    key("sasl.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key("ssl.ca.location", Text, None, "PEM file of certificates to trust"),
+    key("ssl.certificate.location", Text, None, "PEM file of the client's certificate"),
+    key("ssl.key.location", Text, None, "PEM file of the client's key"),
+    key("ssl.key.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key("offset.storage.topic", Text, Some("connect-offsets"), "Kafka topic of source positions"),
+    key(
+        "topic.creation.default.replication.factor",
+        Int,
+        Some("-1"),
+        "replicas of topics made; -1: the broker's default",
+    ),
+];
+
+/// Keys of a connector.
+pub const CONNECTOR_KEYS: &[Key] = &[
+    key("plugin", Text, None, "component file; relative to the configuration file"),
+    key("grants", List, None, "capabilities lent to the plugin: `feed`, `geoip`"),
+    key("trusted", Boolean, Some("false"), "run without a CPU limit, some 30 % faster"),
+    key("topic", Text, None, "topic the records go to; made if it is not there"),
+    key("topic.creation.default.partitions", Int, Some("1"), "partitions of a topic that is made"),
+    key("tasks.max", Int, Some("1"), "most tasks; a feed is read by one"),
+    key("key.converter.schemas.enable", Boolean, Some("true"), "keys as `{\"schema\":…,\"payload\":…}`"),
+    key("value.converter.schemas.enable", Boolean, Some("true"), "values as `{\"schema\":…,\"payload\":…}`"),
+    key("errors.deadletterqueue.topic.name", Text, None, "topic of rejected inputs; not set: `TOPIC-dlq`"),
+    key("errors.retry.delay.max.ms", Long, Some("60000"), "longest wait between tries"),
+    key("batch.max.records", Int, Some("1024"), "records the plugin gives at once"),
+    key("batch.max.bytes", Int, Some("4194304"), "bytes the plugin gives at once, about"),
+    key("transaction.boundary.interval.ms", Long, Some("100"), "records wait at most this long for their commit"),
+    key("transaction.boundary.max.bytes", Long, Some("16777216"), "bytes that make a commit at once"),
+    key("task.shutdown.graceful.timeout.ms", Long, Some("5000"), "how long a task may take to stop"),
+    key("restart.max", Int, Some("10"), "restarts of a failed task in a row before it stays failed"),
+    key("memory.max.bytes", Long, Some("268435456"), "linear memory of an instance"),
+    key("cpu.max.ms", Long, Some("5000"), "CPU time of one call, unless trusted"),
+    key("call.timeout.ms", Long, Some("60000"), "wall time of one call"),
+    key("geoip.database", Text, None, "MaxMind database file lent as capability `geoip`"),
+    key("feed", Text, None, "`irc` or `eventstreams`"),
+    key("feed.overflow", Text, None, "full buffer: `drop` (irc's default) or `block` (eventstreams')"),
+    key("feed.buffer.bytes", Long, Some("67108864"), "most bytes waiting between feed and plugin"),
+    key("irc.host", Text, None, "server"),
+    key("irc.port", Int, Some("6667"), "TCP port"),
+    key("irc.channels", List, None, "channels, with `#`"),
+    key("irc.nick", Text, Some("connector"), "nick; six digits are appended"),
+    key("irc.sender", Text, None, "only what this nick says is taken; not set: everyone"),
+    key("irc.tls", Boolean, Some("false"), "TLS from the first byte"),
+    key("irc.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
+    key("sse.url", Text, None, "URL of the event stream"),
+    key(
+        "sse.user.agent",
+        Text,
+        Some(concat!("connector-host/", env!("CARGO_PKG_VERSION"), " (no contact set: option sse.user.agent)")),
+        "names this client and a contact, as Wikimedia's policy wants",
+    ),
+    key("sse.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
+];
+
+/// The key of a name.
+pub(super) fn find<'a>(keys: &'a [Key], name: &str) -> Option<&'a Key> {
+    keys.iter().find(|key| key.name == name)
+}
+
+/// The known name nearest to a misspelt one, if any is near.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(score, _)| *score > 0.8).map(|(_, known)| known)
+}

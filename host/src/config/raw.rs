@@ -1,0 +1,225 @@
+//! Configuration as written: TOML files and command-line settings, brought to dotted keys with
+//! text values. Nothing is interpreted here.
+
+use super::keys::{WORKER_KEYS, find};
+use crate::error::{Error, OrError, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Keys of one connector, by dotted name.
+pub(super) type Keys = BTreeMap<String, String>;
+
+/// A connector as written.
+#[derive(Debug, Clone, Default)]
+pub struct RawConnector {
+    /// Where it stands, for messages.
+    pub origin: String,
+    /// Folder that relative paths start from.
+    pub folder: PathBuf,
+    /// All its keys.
+    pub keys: Keys,
+    /// Its transforms, in order.
+    pub transforms: Vec<Keys>,
+    /// Given on the command line: naming the plugin there grants what it wants.
+    pub grant_all: bool,
+}
+
+/// All configuration as written.
+#[derive(Debug, Clone, Default)]
+pub struct RawConfig {
+    /// Keys of the worker.
+    pub worker: Keys,
+    /// Where the worker's keys stand.
+    pub worker_origin: String,
+    /// Connectors by name.
+    pub connectors: BTreeMap<String, RawConnector>,
+}
+
+/// What the command line sets over the files.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--plugin`: one more connector.
+    pub plugin: Option<PathBuf>,
+    /// `--transform`, in order: transforms of that connector.
+    pub transforms: Vec<PathBuf>,
+    /// `--topic`.
+    pub topic: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--set KEY=VALUE`, in order.
+    pub settings: Vec<(String, String)>,
+}
+
+impl RawConfig {
+    /// Reads files in order; later ones add connectors.
+    ///
+    /// # Errors
+    /// Class Config with file, key and what was expected.
+    pub fn read(files: &[PathBuf]) -> Result<Self> {
+        let mut config = RawConfig { worker_origin: "command line".to_owned(), ..RawConfig::default() };
+        for file in files {
+            let shown = file.display();
+            let text = std::fs::read_to_string(file).or_config(format!("config `{shown}`"))?;
+            config.add(file, &text).map_err(|error| error.context(format!("config `{shown}`")))?;
+        }
+        Ok(config)
+    }
+
+    fn add(&mut self, file: &Path, text: &str) -> Result<()> {
+        // The TOML error names line and column and shows the place.
+        let table: toml::Table = text.parse().or_config("not valid TOML")?;
+        for (name, value) in &table {
+            match (name.as_str(), value) {
+                ("worker", toml::Value::Table(worker)) => {
+                    if !self.worker.is_empty() {
+                        return Err(Error::config(format!("`[worker]` is also in {}", self.worker_origin)));
+                    }
+                    flatten("", worker, &mut self.worker)?;
+                    self.worker_origin = format!("config `{}`", file.display());
+                }
+                ("connectors", toml::Value::Table(connectors)) => {
+                    for (name, value) in connectors {
+                        self.add_connector(file, name, value)?;
+                    }
+                }
+                ("worker" | "connectors", other) => {
+                    return Err(Error::config(format!("`{name}` is a {}, expected a table", other.type_str())));
+                }
+                (other, _) => {
+                    return Err(Error::config(format!("unknown table `{other}`, expected `worker` or `connectors`")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_connector(&mut self, file: &Path, name: &str, value: &toml::Value) -> Result<()> {
+        let toml::Value::Table(table) = value else {
+            let found = value.type_str();
+            return Err(Error::config(format!("`connectors.{name}` is a {found}, expected a table")));
+        };
+        if let Some(other) = self.connectors.get(name) {
+            return Err(Error::config(format!("connector `{name}` is also in {}", other.origin)));
+        }
+        let mut table = table.clone();
+        let mut connector = RawConnector {
+            origin: format!("config `{}`: connector `{name}`", file.display()),
+            folder: file.parent().unwrap_or(Path::new("")).to_owned(),
+            ..RawConnector::default()
+        };
+        match table.remove("transforms") {
+            None => {}
+            Some(toml::Value::Array(transforms)) => {
+                for transform in transforms {
+                    let toml::Value::Table(transform) = transform else {
+                        return Err(Error::config(format!(
+                            "`connectors.{name}.transforms` holds a value that is no table"
+                        )));
+                    };
+                    let mut keys = Keys::new();
+                    flatten("", &transform, &mut keys)?;
+                    connector.transforms.push(keys);
+                }
+            }
+            Some(other) => {
+                let found = other.type_str();
+                return Err(Error::config(format!(
+                    "`connectors.{name}.transforms` is a {found}, expected `[[…]]` tables"
+                )));
+            }
+        }
+        flatten("", &table, &mut connector.keys)?;
+        self.connectors.insert(name.to_owned(), connector);
+        Ok(())
+    }
+
+    /// Puts the command line over what the files say. `--set` goes to the worker where the key is
+    /// the worker's, else to the connector of `--plugin`, else to the only connector there is.
+    ///
+    /// # Errors
+    /// Class Config when there is no one connector a setting can be for.
+    pub fn apply(&mut self, overrides: &Overrides, plugin_name: Option<&str>) -> Result<()> {
+        if let (Some(plugin), Some(name)) = (&overrides.plugin, plugin_name) {
+            if self.connectors.contains_key(name) {
+                return Err(Error::config(format!("connector `{name}` is in a config file and given by `--plugin`")));
+            }
+            let transforms = overrides
+                .transforms
+                .iter()
+                .map(|path| Keys::from([("plugin".to_owned(), path.to_string_lossy().into_owned())]));
+            let connector = RawConnector {
+                origin: format!("command line: connector `{name}`"),
+                folder: PathBuf::new(),
+                keys: Keys::from([("plugin".to_owned(), plugin.to_string_lossy().into_owned())]),
+                transforms: transforms.collect(),
+                grant_all: true,
+            };
+            self.connectors.insert(name.to_owned(), connector);
+        } else if !overrides.transforms.is_empty() {
+            return Err(Error::config("`--transform` needs `--plugin`")
+                .with_hint("in a config file, write a `[[connectors.NAME.transforms]]` table"));
+        }
+        if let Some(dir) = &overrides.data_dir {
+            self.worker.insert("data.dir".to_owned(), dir.to_string_lossy().into_owned());
+        }
+        let topic = overrides.topic.iter().map(|topic| ("topic".to_owned(), topic.clone()));
+        for (key, value) in topic.chain(overrides.settings.iter().cloned()) {
+            let target = match find(WORKER_KEYS, &key) {
+                Some(_) => &mut self.worker,
+                None => &mut self.target(plugin_name, &key)?.keys,
+            };
+            target.insert(key, value);
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, plugin_name: Option<&str>, key: &str) -> Result<&mut RawConnector> {
+        let count = self.connectors.len();
+        let named = plugin_name.map(str::to_owned);
+        let only = (count == 1).then(|| self.connectors.keys().next().cloned()).flatten();
+        let name = named.or(only).ok_or_else(|| {
+            Error::config(format!(
+                "cannot set `{key}`: there are {count} connectors, expected `--plugin` or exactly one"
+            ))
+        })?;
+        self.connectors.get_mut(&name).ok_or_else(|| Error::config(format!("no connector `{name}`")))
+    }
+}
+
+/// Turns nested tables back into dotted keys with text values, as Kafka Connect has them: TOML
+/// reads `irc.host = "x"` as a table. Lists of scalars become comma-separated text.
+///
+/// # Errors
+/// Class Config, naming the key whose value is neither.
+pub fn flatten(prefix: &str, table: &toml::Table, flat: &mut Keys) -> Result<()> {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, flat)?,
+            toml::Value::Array(items) => {
+                let texts: Option<Vec<String>> = items.iter().map(scalar).collect();
+                let texts = texts
+                    .ok_or_else(|| Error::config(format!("`{key}` is a list of tables, expected a list of values")))?;
+                flat.insert(key, texts.join(","));
+            }
+            other => {
+                let text =
+                    scalar(other).ok_or_else(|| Error::config(format!("`{key}` has a value of no known type")))?;
+                flat.insert(key, text);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The text of a value that is one value; none for lists and tables.
+pub(crate) fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Datetime(time) => Some(time.to_string()),
+        toml::Value::Array(_) | toml::Value::Table(_) => None,
+    }
+}

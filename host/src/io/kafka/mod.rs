@@ -1,0 +1,216 @@
+//! Kafka as the log: the only room that knows librdkafka.
+//!
+//! Invariants:
+//! - a commit is one Kafka transaction of the connector task's own transactional id, so records
+//!   and positions become visible together, and a newer writer fences an older one;
+//! - positions are kept as Kafka Connect keeps source offsets: topic `connect-offsets`, key
+//!   `["connector",{partition}]`, value `{position}`;
+//! - readers see committed records only;
+//! - every call to a broker has a time limit.
+
+mod offsets;
+mod reader;
+mod writer;
+
+use crate::error::{Error, OrError, Result};
+use crate::ports::log::{
+    GroupOffset, KafkaSettings, Log, LogReader, LogWriter, PositionEntry, TopicInfo, TopicSpec, Watermarks, WriterId,
+};
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::Offset;
+use std::time::Duration;
+
+/// One answer of a broker; Kafka's own `request.timeout.ms` is 30 s, and a start that hangs longer
+/// than this helps nobody.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn client(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &settings.bootstrap_servers).set("client.id", "connector-host");
+    for (key, value) in &settings.properties {
+        config.set(key, value);
+    }
+    for (key, value) in &settings.secrets {
+        config.set(key, value.expose());
+    }
+    config
+}
+
+fn consumer(settings: &KafkaSettings, group: &str) -> ClientConfig {
+    let mut config = client(settings);
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
+    config
+}
+
+/// A Kafka cluster as the log.
+pub struct KafkaLog {
+    settings: KafkaSettings,
+    admin: AdminClient<DefaultClientContext>,
+}
+
+impl KafkaLog {
+    /// Connects, and asks the cluster for its brokers to see that it answers.
+    ///
+    /// # Errors
+    /// Class Config for properties librdkafka refuses; class Retry when no broker answers.
+    pub fn connect(settings: KafkaSettings) -> Result<Self> {
+        let at = &settings.bootstrap_servers;
+        let admin: AdminClient<_> = client(&settings).create().or_config(format!("Kafka client for `{at}`"))?;
+        let log = KafkaLog { admin, settings };
+        log.metadata(None).map_err(|error| {
+            error.with_hint("is the broker running, and is `bootstrap.servers` its address as seen from here?")
+        })?;
+        Ok(log)
+    }
+
+    fn at(&self) -> &str {
+        &self.settings.bootstrap_servers
+    }
+
+    /// Topic names with their partition counts; one topic or all.
+    fn metadata(&self, topic: Option<&str>) -> Result<Vec<(String, usize)>> {
+        let metadata = self.admin.inner().fetch_metadata(topic, TIMEOUT).map_err(|error| {
+            let seconds = TIMEOUT.as_secs();
+            Error::retry(format!("Kafka at `{}` gave no metadata within {seconds} s: {error}", self.at()))
+        })?;
+        let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Ok(known.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+    }
+
+    fn make_topic(&self, topic: &NewTopic<'_>) -> Result<bool> {
+        let attempt = || format!("Kafka at `{}`: creating topic `{}`", self.at(), topic.name);
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let results = futures_executor::block_on(self.admin.create_topics([topic], &options)).or_retry(attempt())?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code @ (RDKafkaErrorCode::InvalidTopic | RDKafkaErrorCode::InvalidReplicationFactor)))) => {
+                Err(Error::config(format!("{}: {code}", attempt())))
+            }
+            Some(Err((_, code))) => Err(Error::retry(format!("{}: {code}", attempt()))),
+            None => Err(Error::retry(format!("{}: no answer", attempt()))),
+        }
+    }
+
+    fn make_offsets_topic(&self) -> Result<()> {
+        // 25 is Kafka Connect's `offset.storage.partitions`.
+        let topic =
+            NewTopic::new(&self.settings.offsets_topic, 25, TopicReplication::Fixed(self.settings.replication_factor))
+                .set("cleanup.policy", "compact");
+        self.make_topic(&topic).map(drop)
+    }
+
+    fn watermarks(&self, topic: &str, partition: i32) -> Result<Watermarks> {
+        let asked = self.admin.inner().fetch_watermarks(topic, partition, TIMEOUT);
+        let (low, high) = asked.map_err(|error| {
+            let attempt = format!("Kafka at `{}`: watermarks of topic `{topic}` partition {partition}", self.at());
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownPartition) => {
+                    Error::config(format!("{attempt}: no such topic or partition"))
+                }
+                _ => Error::retry(format!("{attempt}: {error}")),
+            }
+        })?;
+        Ok(Watermarks { low, high })
+    }
+}
+
+impl Log for KafkaLog {
+    fn describe(&self) -> String {
+        format!("Kafka at `{}`", self.at())
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>> {
+        let mut topics = self.metadata(None)?;
+        topics.sort();
+        let describe = |(name, count): (String, usize)| {
+            let partitions = (0..i32::try_from(count).unwrap_or(0)).map(|partition| self.watermarks(&name, partition));
+            Ok(TopicInfo { partitions: partitions.collect::<Result<_>>()?, name })
+        };
+        topics.into_iter().map(describe).collect()
+    }
+
+    fn create_topic(&self, name: &str, spec: TopicSpec) -> Result<bool> {
+        let retention = spec.retention.map_or("-1".to_owned(), |age| age.as_millis().to_string());
+        let replication = TopicReplication::Fixed(self.settings.replication_factor);
+        let topic = NewTopic::new(name, spec.partitions.max(1), replication).set("retention.ms", &retention);
+        self.make_topic(&topic)
+    }
+
+    fn delete_topic(&self, name: &str) -> Result<bool> {
+        let attempt = || format!("Kafka at `{}`: deleting topic `{name}`", self.at());
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let results = futures_executor::block_on(self.admin.delete_topics(&[name], &options)).or_retry(attempt())?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(false),
+            Some(Err((_, code))) => Err(Error::retry(format!("{}: {code}", attempt()))),
+            None => Err(Error::retry(format!("{}: no answer", attempt()))),
+        }
+    }
+
+    fn writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
+        self.make_offsets_topic()?;
+        Ok(Box::new(writer::KafkaWriter::open(self.settings.clone(), id)?))
+    }
+
+    fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {
+        let marks = self.watermarks(topic, partition)?;
+        Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, partition, offset.max(marks.low))?))
+    }
+
+    fn group_offsets(&self, group: &str, topic: &str) -> Result<Vec<GroupOffset>> {
+        let attempt = || format!("Kafka at `{}`: offsets of group `{group}`", self.at());
+        let consumer: BaseConsumer = consumer(&self.settings, group).create().or_config(attempt())?;
+        let count = self.metadata(Some(topic))?.first().map_or(0, |(_, count)| *count);
+        let mut asked = TopicPartitionList::new();
+        (0..i32::try_from(count).unwrap_or(0)).for_each(|partition| {
+            asked.add_partition(topic, partition);
+        });
+        let found = consumer.committed_offsets(asked, TIMEOUT).or_retry(attempt())?;
+        let offsets: Vec<GroupOffset> = found
+            .elements()
+            .iter()
+            .filter_map(|element| match element.offset() {
+                Offset::Offset(next) => {
+                    let (group, topic) = (group.to_owned(), topic.to_owned());
+                    Some(GroupOffset { group, topic, partition: element.partition(), next })
+                }
+                _ => None,
+            })
+            .collect();
+        // A consumer that ends while such a list lives hangs for ever.
+        drop(found);
+        Ok(offsets)
+    }
+
+    fn positions(&self, connector: &str) -> Result<Vec<PositionEntry>> {
+        let topic = &self.settings.offsets_topic;
+        let known = self.metadata(None)?;
+        let Some((_, partitions)) = known.iter().find(|(name, _)| name == topic) else { return Ok(Vec::new()) };
+        offsets::read_positions(self, topic, *partitions, connector)
+    }
+
+    fn trim(&self, topic: &str, partition: i32, offset: i64) -> Result<()> {
+        let marks = self.watermarks(topic, partition)?;
+        let attempt = || format!("Kafka at `{}`: trimming topic `{topic}` partition {partition}", self.at());
+        let mut before = TopicPartitionList::new();
+        let offset = Offset::Offset(offset.clamp(marks.low, marks.high));
+        before.add_partition_offset(topic, partition, offset).or_bug(attempt())?;
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let trimmed = futures_executor::block_on(self.admin.delete_records(&before, &options)).or_retry(attempt())?;
+        let failed = trimmed.elements().iter().find_map(|element| element.error().err());
+        failed.map_or(Ok(()), |error: KafkaError| Err(Error::retry(format!("{}: {error}", attempt()))))
+    }
+}

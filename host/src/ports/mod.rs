@@ -1,0 +1,5 @@
+//! What the core asks of the outside: one trait a file. Implementations live in `io`.
+
+pub mod feed;
+pub mod geoip;
+pub mod log;

@@ -1,0 +1,263 @@
+//! One life of a source: open, then poll, transform, convert, commit, until it is to stop.
+//!
+//! Invariants:
+//! - records, dead letters and positions of the same input are in one commit, so neither a crash
+//!   nor an error loses or repeats any of them;
+//! - the feed forgets frames only after the commit that covers them;
+//! - an input that kills the plugin is found by giving the inputs in question one at a time, and
+//!   becomes a dead letter; the others go through.
+
+use super::converter::Converter;
+use super::dead_letter::{Context, Stage};
+use super::pending::Pending;
+use super::retry::until_done;
+use super::stats::TaskStats;
+use super::stop::Stop;
+use crate::connector::{PollLimits, Polled, Rejected, Schemas, Settings, Source, Transform};
+use crate::error::{Error, ErrorClass, Result};
+use crate::ports::feed::Feed;
+use crate::ports::log::{Log, LogWriter, TopicSpec, WriterId};
+use crate::record::Batch;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a poll may wait for input; a task that is to stop notices after it.
+const POLL_WAIT: Duration = Duration::from_millis(250);
+
+/// What a task does, whatever runs it.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// Connector name.
+    pub connector: String,
+    /// Topic of records.
+    pub topic: String,
+    /// Topic of dead letters.
+    pub dead_letter_topic: String,
+    /// Partitions of topics that are made.
+    pub partitions: i32,
+    /// Keys in the envelope.
+    pub key_schemas: bool,
+    /// Values in the envelope.
+    pub value_schemas: bool,
+    /// Records of one poll.
+    pub batch_records: u32,
+    /// Bytes of one poll, about.
+    pub batch_bytes: u32,
+    /// How long records wait for their commit.
+    pub commit_interval: Duration,
+    /// Bytes that make a commit at once.
+    pub commit_bytes: usize,
+    /// Longest wait between tries.
+    pub retry_delay_max: Duration,
+    /// Ends after this many records in the topic.
+    pub max_records: Option<u64>,
+}
+
+/// A source with its transforms, ready to be opened.
+pub struct Chain {
+    /// The source and its options.
+    pub source: (Box<dyn Source>, Settings),
+    /// Transforms with their options and labels, in order.
+    pub transforms: Vec<(Box<dyn Transform>, Settings, String)>,
+    /// Plugin name and version of the source.
+    pub label: String,
+}
+
+/// A task.
+pub struct SourceTask {
+    /// What to do.
+    pub settings: TaskSettings,
+    /// Where records go.
+    pub log: Arc<dyn Log>,
+    /// The connector's feed, if it has one.
+    pub feed: Option<Arc<dyn Feed>>,
+    /// Makes new instances; called on the task's own thread.
+    pub make: Box<dyn Fn() -> Result<Chain> + Send>,
+}
+
+impl SourceTask {
+    /// Runs one life. Ends well when stopped or when the wanted records are committed. `suspect`
+    /// says that the life before was ended by a defect: what it had taken is given again, one
+    /// input at a time.
+    ///
+    /// # Errors
+    /// What ended it, never of class Reject. Nothing of what it had not committed is lost where
+    /// the feed keeps it.
+    pub fn run(&self, stop: &Stop, stats: &TaskStats, suspect: bool) -> Result<()> {
+        let settings = &self.settings;
+        let longest = settings.retry_delay_max;
+        let again = self.feed.as_ref().map_or(0, |feed| feed.rewind());
+        let id = WriterId { connector: settings.connector.clone(), task: 0 };
+        let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
+        until_done(stop, stats, longest, || self.log.create_topic(&settings.topic, spec))?;
+        let mut writer = until_done(stop, stats, longest, || self.log.writer(&id))?;
+        let positions = until_done(stop, stats, longest, || self.log.positions(&settings.connector))?;
+        let mut chain = (self.make)()?;
+        let schemas = chain.open(&positions)?;
+        let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
+        let suspects = if suspect { again } else { 0 };
+        let mut life =
+            Life { task: self, stop, stats, writer: writer.as_mut(), converter, suspects, letters_topic: false };
+        let ended = life.run(&mut chain);
+        match &ended {
+            // A defect: the instance is not to be called again.
+            Err(error) if error.class() == ErrorClass::Bug => {}
+            _ => chain.source.0.close(),
+        }
+        ended
+    }
+}
+
+impl Chain {
+    fn open(&mut self, positions: &[crate::ports::log::PositionEntry]) -> Result<Schemas> {
+        let (source, settings) = &mut self.source;
+        let mut schemas = source.open(settings, positions)?;
+        for (transform, settings, _) in &mut self.transforms {
+            schemas = transform.open(settings, schemas)?;
+        }
+        Ok(schemas)
+    }
+}
+
+struct Life<'a> {
+    task: &'a SourceTask,
+    stop: &'a Stop,
+    stats: &'a TaskStats,
+    writer: &'a mut dyn LogWriter,
+    converter: Converter,
+    // Inputs still to be given one at a time.
+    suspects: usize,
+    letters_topic: bool,
+}
+
+impl Life<'_> {
+    fn run(&mut self, chain: &mut Chain) -> Result<()> {
+        let settings = &self.task.settings;
+        let mut pending = Pending::default();
+        loop {
+            let wanted =
+                settings.max_records.map(|max| max.saturating_sub(self.stats.records() + pending.num_records()));
+            if self.stop.is_asked() || wanted == Some(0) {
+                self.commit(pending)?;
+                return Ok(());
+            }
+            let one_by_one = self.suspects > 0;
+            let limits = PollLimits {
+                max_records: if one_by_one { 1 } else { capped(settings.batch_records, wanted) },
+                max_bytes: settings.batch_bytes,
+                wait: pending.time_left(settings.commit_interval).map_or(POLL_WAIT, |left| left.min(POLL_WAIT)),
+            };
+            let polled = match chain.source.0.poll(limits) {
+                Ok(polled) => polled,
+                Err(error) if error.class() == ErrorClass::Retry => {
+                    self.stats.add_retry();
+                    tracing::warn!(connector = settings.connector, %error, "poll is tried again");
+                    self.commit(std::mem::take(&mut pending))?;
+                    self.stop.wait(settings.retry_delay_max.min(Duration::from_secs(1)));
+                    continue;
+                }
+                Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
+                    self.give_up_input(&error)?;
+                    return Err(error);
+                }
+                Err(error) if error.class() == ErrorClass::Bug => return Err(error),
+                Err(error) => {
+                    // The task ends here; what earlier polls gave is good.
+                    self.commit(pending)?;
+                    return Err(error);
+                }
+            };
+            let idle = self.gather(chain, polled, &mut pending)?;
+            self.stats.set_in_hand(pending.num_records());
+            self.suspects = self.suspects.saturating_sub(1);
+            let due = pending.time_left(settings.commit_interval).is_some_and(|left| left.is_zero());
+            if one_by_one || idle || due || pending.num_bytes() >= settings.commit_bytes {
+                self.commit(std::mem::take(&mut pending))?;
+            }
+        }
+    }
+
+    /// Takes one poll through transforms and converter into `pending`; true if there was nothing.
+    fn gather(&mut self, chain: &mut Chain, polled: Polled, pending: &mut Pending) -> Result<bool> {
+        let settings = &self.task.settings;
+        let Polled { mut records, rejects, skips, positions } = polled;
+        if records.is_empty() && rejects.is_empty() && skips.is_empty() && positions.is_empty() {
+            return Ok(true);
+        }
+        pending.begin();
+        let reject = |pending: &mut Pending, rejects: Vec<Rejected>, plugin: &str, stage| {
+            let context = Context { connector: &settings.connector, topic: &settings.topic, plugin, stage };
+            pending.reject(&rejects, context);
+        };
+        reject(pending, rejects, &chain.label, Stage::TaskPoll);
+        pending.add_skips(skips);
+        for (transform, _, label) in &mut chain.transforms {
+            if records.is_empty() {
+                break;
+            }
+            let out = until_done(self.stop, self.stats, settings.retry_delay_max, || transform.transform(&records))?;
+            reject(pending, out.rejects, label, Stage::Transformation);
+            pending.add_skips(out.skips);
+            records = out.records;
+        }
+        if !records.is_empty() {
+            let (converted, rejects): (Batch, _) = self.converter.convert(&records);
+            reject(pending, rejects, &chain.label, Stage::ValueConverter);
+            pending.batches.push(converted);
+        }
+        pending.add_positions(positions);
+        Ok(false)
+    }
+
+    fn commit(&mut self, mut pending: Pending) -> Result<()> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let settings = &self.task.settings;
+        let (records, bytes) = (pending.num_records(), pending.num_bytes());
+        if pending.rejected > 0 && !self.letters_topic {
+            let make = || self.task.log.create_topic(&settings.dead_letter_topic, TopicSpec::default());
+            until_done(self.stop, self.stats, settings.retry_delay_max, make)?;
+            self.letters_topic = true;
+        }
+        let commit = pending.commit(&settings.topic, &settings.dead_letter_topic);
+        let written = until_done(self.stop, self.stats, settings.retry_delay_max, || self.writer.commit(&commit));
+        written.map_err(|error| match error.class() {
+            ErrorClass::Retry => error.context(format!("{records} records were taken and not written")),
+            _ => error,
+        })?;
+        if let Some(feed) = &self.task.feed {
+            feed.commit();
+        }
+        self.stats.add_commit(records, bytes as u64, pending.rejected, &pending.skips);
+        Ok(())
+    }
+
+    /// The one input that was given alone and ended the plugin becomes a dead letter.
+    fn give_up_input(&mut self, error: &Error) -> Result<()> {
+        let Some(feed) = &self.task.feed else { return Ok(()) };
+        if feed.rewind() == 0 {
+            return Ok(());
+        }
+        let Some(frames) = feed.read(1, usize::MAX, Duration::ZERO)? else { return Ok(()) };
+        let settings = &self.task.settings;
+        let rejected = Rejected {
+            raw: frames.data,
+            key: None,
+            origin: frames.origin_names.into_iter().next().unwrap_or_default(),
+            reason: error.to_string(),
+            timestamp: frames.received_ms.first().copied().unwrap_or(0),
+        };
+        tracing::warn!(connector = settings.connector, reason = rejected.reason, "input given up");
+        let context =
+            Context { connector: &settings.connector, topic: &settings.topic, plugin: "host", stage: Stage::TaskPoll };
+        let mut pending = Pending::default();
+        pending.begin();
+        pending.reject(&[rejected], context);
+        self.commit(pending)
+    }
+}
+
+fn capped(most: u32, wanted: Option<u64>) -> u32 {
+    wanted.and_then(|wanted| u32::try_from(wanted).ok()).map_or(most, |wanted| most.min(wanted))
+}

@@ -1,0 +1,97 @@
+//! What a task counts. Read at any time by whoever shows it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// Counters of one task, over all its lives.
+#[derive(Debug, Default)]
+pub struct TaskStats {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    rejected: AtomicU64,
+    commits: AtomicU64,
+    retries: AtomicU64,
+    in_hand: AtomicU64,
+    skips: Mutex<BTreeMap<String, u64>>,
+    trouble: Mutex<Option<String>>,
+    first_commit: OnceLock<Instant>,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records committed to the topic.
+    pub records: u64,
+    /// Bytes of them, keys and values as stored.
+    pub bytes: u64,
+    /// Inputs committed to the dead-letter topic.
+    pub rejected: u64,
+    /// Commits made.
+    pub commits: u64,
+    /// Tries that failed and were made again.
+    pub retries: u64,
+    /// Records taken and not yet committed.
+    pub in_hand: u64,
+    /// Inputs left out, by reason.
+    pub skips: BTreeMap<String, u64>,
+    /// What is being tried again, if something is.
+    pub trouble: Option<String>,
+}
+
+impl TaskStats {
+    pub(super) fn add_commit(&self, records: u64, bytes: u64, rejected: u64, skips: &BTreeMap<String, u64>) {
+        if records > 0 {
+            self.first_commit.get_or_init(Instant::now);
+        }
+        self.records.fetch_add(records, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.rejected.fetch_add(rejected, Relaxed);
+        self.commits.fetch_add(1, Relaxed);
+        self.in_hand.store(0, Relaxed);
+        let mut all = self.skips.lock().unwrap_or_else(PoisonError::into_inner);
+        skips.iter().for_each(|(reason, count)| *all.entry(reason.clone()).or_default() += count);
+    }
+
+    pub(super) fn add_retry(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn set_in_hand(&self, records: u64) {
+        self.in_hand.store(records, Relaxed);
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Records committed so far.
+    pub fn records(&self) -> u64 {
+        self.records.load(Relaxed)
+    }
+
+    /// Commits made so far.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Relaxed)
+    }
+
+    /// When the first records were committed.
+    pub fn first_commit(&self) -> Option<Instant> {
+        self.first_commit.get().copied()
+    }
+
+    /// All counters now.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            records: self.records.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            commits: self.commits.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            in_hand: self.in_hand.load(Relaxed),
+            skips: self.skips.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

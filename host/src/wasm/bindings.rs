@@ -1,0 +1,24 @@
+//! Generated from `wit/`: the host's face of the contract. Everything a host function returns may
+//! also be a trap, which is a different type (`trappable`).
+
+/// World `source`.
+pub mod source {
+    wasmtime::component::bindgen!({
+        path: ["../wit/host", "../wit/plugin"],
+        world: "connector:plugin/source",
+        imports: { default: trappable },
+    });
+}
+
+/// World `transform`; the types it shares with `source` are those.
+pub mod transform {
+    wasmtime::component::bindgen!({
+        path: ["../wit/host", "../wit/plugin"],
+        world: "connector:plugin/transform",
+        imports: { default: trappable },
+        with: {
+            "connector:plugin/types": super::source::connector::plugin::types,
+            "connector:host/log": super::source::connector::host::log,
+        },
+    });
+}

@@ -1,0 +1,23 @@
+//! The only room that knows Wasmtime: compiling components, running instances, lending what is
+//! granted. To the rest of the host an instance is a [`Source`](crate::connector::Source) or a
+//! [`Transform`](crate::connector::Transform).
+//!
+//! One instance, one thread: calls are synchronous, host functions block. An instance is dropped
+//! after a trap; it is never called again.
+
+#[allow(missing_docs, clippy::all, clippy::indexing_slicing, unreachable_pub)]
+mod bindings;
+mod engine;
+mod imports;
+mod limits;
+mod plugin;
+mod source;
+mod state;
+mod transform;
+
+pub use engine::{Engines, Trust};
+pub use limits::Limits;
+pub use plugin::LoadedPlugin;
+pub use source::WasmSource;
+pub use state::Lent;
+pub use transform::WasmTransform;

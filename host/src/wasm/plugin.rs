@@ -1,0 +1,88 @@
+//! A plugin made ready: compiled, linked to what is granted, checked. Instances of it are cheap.
+
+use super::bindings::{source, transform};
+use super::engine::{Engines, Trust};
+use super::limits::Limits;
+use super::source::WasmSource;
+use super::state::{Lent, State};
+use super::transform::WasmTransform;
+use crate::error::{Error, Result};
+use crate::plugin::Package;
+use wasmtime::component::{HasSelf, InstancePre, Linker};
+
+/// A plugin from which instances are made. Clones share the compiled code.
+#[derive(Clone)]
+pub struct LoadedPlugin {
+    pre: InstancePre<State>,
+    limits: Limits,
+    label: String,
+}
+
+impl LoadedPlugin {
+    /// Compiles a package (or takes it from the cache) and links it to what `grants` names.
+    ///
+    /// # Errors
+    /// Class Deny when it imports what is not granted, with the line to add; class Config when it
+    /// does not fit its world.
+    pub fn load(engines: &Engines, package: &Package, trust: Trust, limits: Limits, grants: &[String]) -> Result<Self> {
+        let label = package.label();
+        for want in package.manifest.wants.iter().filter(|want| !want.optional) {
+            if !grants.contains(&want.capability) {
+                let (capability, why) = (&want.capability, &want.why);
+                let granted: Vec<String> =
+                    grants.iter().chain([capability]).map(|grant| format!("\"{grant}\"")).collect();
+                return Err(Error::deny(format!(
+                    "plugin `{label}` wants `{capability}` ({why}), which the connector's configuration does not grant"
+                ))
+                .with_hint(format!("to grant it, add `grants = [{}]` to the connector", granted.join(", "))));
+            }
+        }
+        let component = engines.component(package, trust)?;
+        let engine = engines.get(trust)?;
+        let link = || -> wasmtime::Result<InstancePre<State>> {
+            let mut linker = Linker::new(engine);
+            wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+            source::connector::host::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+            if package.manifest.plugin.world == "source" {
+                source::connector::host::feed::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+                // Always linked: without a grant no database is lent, and lookups find nothing.
+                source::connector::host::geoip::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+            }
+            linker.instantiate_pre(&component)
+        };
+        let pre = link().map_err(|error| Error::config(format!("plugin `{label}`: linking: {error:#}")))?;
+        Ok(LoadedPlugin { pre, limits, label })
+    }
+
+    /// A new source instance.
+    ///
+    /// # Errors
+    /// Class Bug when it cannot be instantiated; class Config when it is no source.
+    pub fn source(&self, lent: Lent) -> Result<WasmSource> {
+        let pre = source::SourcePre::new(self.pre.clone()).map_err(|error| self.misfit("source", &error))?;
+        let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
+        store.data_mut().begin_call();
+        match pre.instantiate(&mut store) {
+            Ok(instance) => Ok(WasmSource::new(store, instance)),
+            Err(error) => Err(store.data().explain("instantiate", &error)),
+        }
+    }
+
+    /// A new transform instance.
+    ///
+    /// # Errors
+    /// As for [`LoadedPlugin::source`].
+    pub fn transform(&self, lent: Lent) -> Result<WasmTransform> {
+        let pre = transform::TransformPre::new(self.pre.clone()).map_err(|error| self.misfit("transform", &error))?;
+        let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
+        store.data_mut().begin_call();
+        match pre.instantiate(&mut store) {
+            Ok(instance) => Ok(WasmTransform::new(store, instance)),
+            Err(error) => Err(store.data().explain("instantiate", &error)),
+        }
+    }
+
+    fn misfit(&self, world: &str, error: &wasmtime::Error) -> Error {
+        Error::config(format!("plugin `{}` does not fit world `{world}`: {error:#}", self.label))
+    }
+}

@@ -1,0 +1,8 @@
+//! Deciding what runs: one thread a task, restarts within a budget, a stop within a limit.
+//! One task's failure, its panic included, is that task's alone.
+
+mod status;
+mod supervisor;
+
+pub use status::{ConnectorStatus, TaskState};
+pub use supervisor::{TaskSpec, Worker};

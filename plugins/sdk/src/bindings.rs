@@ -1,0 +1,28 @@
+//! The generated faces of the WIT worlds. Plugin code uses the crate's own types instead.
+
+/// World `source`.
+pub mod source {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/plugin"],
+        world: "connector:plugin/source",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_source_world",
+        default_bindings_module: "connector_sdk::bindings::source",
+    });
+}
+
+/// World `transform`; its types are those of [`source`].
+pub mod transform {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/plugin"],
+        world: "connector:plugin/transform",
+        with: {
+            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_transform_world",
+        default_bindings_module: "connector_sdk::bindings::transform",
+    });
+}
