@@ -124,8 +124,8 @@ mod tests {
             assert_eq!((record.key, record.value), (Some(key.as_bytes()), Some(value.as_bytes())));
             assert_eq!(record.headers(), [("h", Some(&b"x"[..]))]);
         };
-        let key = r#"{"schema":{"optional":false,"type":"int64"},"payload":1}"#;
-        check(true, true, key, r#"{"schema":{"optional":false,"type":"struct"},"payload":{"a":1}}"#);
+        let key = r#"{"schema":{"type":"int64","optional":false},"payload":1}"#;
+        check(true, true, key, r#"{"schema":{"type":"struct","optional":false},"payload":{"a":1}}"#);
         check(false, false, "1", r#"{"a":1}"#);
     }
 

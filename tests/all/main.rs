@@ -1,0 +1,6 @@
+//! The integration tests: one module a behaviour. `tests/README.md` says what is where.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(clippy::print_stderr, missing_docs)]
+
+mod log_contract;
