@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod dotted;
 pub mod error;
 pub mod io;
 pub mod plugin;

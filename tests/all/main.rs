@@ -3,4 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 #![allow(clippy::print_stderr, missing_docs)]
 
+mod bad_input;
+mod cli;
+mod delivery;
+mod feeds;
+mod guests;
+mod imports;
 mod log_contract;
+mod script;
+mod tls;
+mod trouble;

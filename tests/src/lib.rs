@@ -1,8 +1,15 @@
-//! What the integration suites share: waiting, the log's contract.
+//! What the integration suites share: waiting, plugins, emulated feeds, a worker in this process, the
+//! host as a program, reading topics back, and the log's contract.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
+pub mod feeds;
 pub mod log_contract;
+pub mod mmdb;
+pub mod plugins;
+pub mod program;
+pub mod records;
+pub mod worker;
 
 use std::time::{Duration, Instant};
 

@@ -245,13 +245,14 @@ fn records_come_back_byte_for_byte(t: &Trial<'_>) {
     // Below the 1,000,000 bytes that librdkafka takes for a record with its frame by default.
     let large: Vec<u8> = (0..990_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let every_byte: Vec<u8> = (0..=255).collect();
+    let any_bytes = [("bytes", Some(&every_byte[..]))];
     let written: Vec<Plain<'_>> = vec![
         (None, Some(b"no key"), &[], now),
         (Some(b"tombstone"), None, &[], now - 1),
         (None, None, &[], now),
         (Some(b"empty value"), Some(b""), &[], now),
         (Some(b""), Some(b"empty key"), &[], now),
-        (Some(&every_byte), Some(&every_byte), &[("bytes", Some(&every_byte))], now),
+        (Some(&every_byte), Some(&every_byte), &any_bytes, now),
         (Some(b"k"), Some(b"v"), &[("null", None), ("empty", Some(b"")), ("größe 📏", Some(b"1"))], now),
         (Some(b"k"), Some(b"v"), &[("twice", Some(b"1")), ("twice", Some(b"2"))], now),
         (None, Some("zażółć 日本".as_bytes()), &[], now),

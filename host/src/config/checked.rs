@@ -2,8 +2,9 @@
 //! plugins read. Nothing is connected to.
 
 use super::keys::{CONNECTOR_KEYS, Key, WORKER_KEYS, find, nearest};
-use super::raw::{Keys, RawConfig, RawConnector};
+use super::raw::{RawConfig, RawConnector};
 use crate::connector::Settings;
+use crate::dotted::Keys;
 use crate::error::{Error, Result};
 use crate::plugin::{Manifest, OptionSpec, Package};
 use crate::ports::feed::{FeedAddress, FeedSettings, IrcSettings, Overflow, SseSettings};

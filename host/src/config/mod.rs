@@ -7,5 +7,4 @@ mod raw;
 
 pub use checked::{Config, ConnectorConfig, LogChoice, PluginUse};
 pub use keys::{CONNECTOR_KEYS, Key, WORKER_KEYS};
-pub(crate) use raw::scalar;
-pub use raw::{Overrides, RawConfig, flatten};
+pub use raw::{Overrides, RawConfig};

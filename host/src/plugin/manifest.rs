@@ -175,7 +175,7 @@ impl Manifest {
 fn scalar_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let value = toml::Value::deserialize(deserializer)?;
     let found = value.type_str();
-    crate::config::scalar(&value)
+    crate::dotted::scalar(&value)
         .map(Some)
         .ok_or_else(|| serde::de::Error::custom(format!("found a {found}, expected a value")))
 }
@@ -184,7 +184,7 @@ fn scalar_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
 fn flat_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let table = toml::Table::deserialize(deserializer)?;
     let mut flat = BTreeMap::new();
-    crate::config::flatten("", &table, &mut flat).map_err(serde::de::Error::custom)?;
+    crate::dotted::flatten("", &table, &mut flat).map_err(serde::de::Error::custom)?;
     Ok(flat)
 }
 

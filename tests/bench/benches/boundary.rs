@@ -1,11 +1,11 @@
 //! What the sandbox costs: `wiki_source` as a component against the same code compiled natively.
 //!
 //! Run with `cargo bench -p bench --bench boundary`. Work: 16,384 generated IRC messages, decoded to
-//! JSON records in batches of 1,024, leaving in the column shape of the WIT contract. Each round runs
-//! every variant once; figures are the minimum over the rounds of the thread's CPU time, so that a
-//! busy machine spoils rounds and not ratios. Ratio: native time / variant time, 1.00 = native.
+//! JSON records, leaving in the column shape of the WIT contract; both sides are built with the
+//! plugins' release profile. Figures are the minimum over the rounds of the thread's CPU time, so that
+//! a busy machine spoils rounds and not ratios. Ratio: native time / variant time, 1.00 = native.
+//! The native side has its messages at hand; the component's include the feed's copy and both crossings.
 
-use connector_sdk::{BatchBuilder, Decoder, Frame, Outcome, Settings};
 use cpu_time::ThreadTime;
 use host::connector::{PollLimits, Source};
 use host::plugin::Package;
@@ -13,10 +13,11 @@ use host::ports::feed::{Feed, FeedState, FeedStatus, Frames};
 use host::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust, WasmSource};
 use host_emulators::edits::Generator;
 use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wiki_source::WikiSource;
 
 const MESSAGES: usize = 16 * 1024;
 const ROUNDS: usize = 40;
@@ -106,24 +107,17 @@ fn poll_all(source: &mut WasmSource, batch: usize) -> usize {
     (0..MESSAGES / batch).map(|_| black_box(source.poll(limits).expect("poll")).records.len()).sum()
 }
 
-/// The same decoder in the host, into the same packed buffer.
-fn native(decoder: &mut WikiSource, feed: &Ready, batch: usize) -> usize {
-    let mut records = 0;
-    for _ in 0..MESSAGES / batch {
-        let frames = feed.read(batch, usize::MAX, Duration::ZERO).expect("feed").expect("frames");
-        let mut out = BatchBuilder::with_capacity(frames.lens.len(), frames.data.len() * 5 / 2);
-        let mut rest = frames.data.as_slice();
-        for (len, origin) in frames.lens.iter().zip(&frames.origins) {
-            let (data, tail) = rest.split_at(*len as usize);
-            rest = tail;
-            let origin = &frames.origin_names[*origin as usize];
-            let frame = Frame { data, origin, received_ms: 1_790_000_000_000 };
-            records += usize::from(decoder.decode(&frame, &mut out) == Outcome::Record);
-        }
-        black_box(decoder.positions(None));
-        black_box(out.num_bytes());
-    }
-    records
+/// The same decoder compiled natively, in a process of its own: nanoseconds a message, records.
+fn native(messages: &Path, batch: usize) -> (f64, usize) {
+    let wiki_source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/wiki_source");
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(wiki_source).args(["run", "--quiet", "--release", "--example", "native", "--"]);
+    cargo.env_remove("CARGO_TARGET_DIR").arg(messages).args([batch.to_string(), ROUNDS.to_string()]);
+    let output = cargo.output().expect("cargo runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    assert!(numbers.len() == 3, "native reference failed: {}", String::from_utf8_lossy(&output.stderr));
+    (numbers[2], numbers[1] as usize)
 }
 
 fn main() {
@@ -135,31 +129,31 @@ fn main() {
         .collect();
     let bytes: usize = messages.iter().map(|(_, text)| text.len()).sum();
     println!("{MESSAGES} IRC messages of {} bytes on average, {ROUNDS} rounds, minimum of thread CPU time", bytes / MESSAGES);
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("messages");
+    let lines: String = messages.iter().map(|(channel, text)| format!("{channel}\t{text}\n")).collect();
+    std::fs::write(&file, lines).expect("messages are written");
     let engines = Engines::new();
     println!("\n{:<10} {:<24} {:>12} {:>8}", "batch", "variant", "ns/message", "ratio");
     for batch in [16, 128, 1024] {
         let feed = Arc::new(Ready::new(&messages, batch));
         let mut limited = instance(Trust::Limited, &package, &engines, &feed);
         let mut trusted = instance(Trust::Trusted, &package, &engines, &feed);
-        let mut decoder = WikiSource::open(&settings().into_iter().collect::<Settings>(), "irc", &[]).expect("decoder opens");
-        let mut best = [Duration::MAX; 3];
-        let mut counts = [0; 3];
+        let mut best = [Duration::MAX; 2];
+        let mut counts = [0; 2];
         for _ in 0..ROUNDS {
-            let mut time = |index: usize, work: &mut dyn FnMut() -> usize| {
+            for (index, source) in [&mut limited, &mut trusted].into_iter().enumerate() {
                 let before = ThreadTime::now();
-                counts[index] = work();
+                counts[index] = poll_all(source, batch);
                 best[index] = best[index].min(before.elapsed());
-            };
-            time(0, &mut || native(&mut decoder, &feed, batch));
-            time(1, &mut || poll_all(&mut limited, batch));
-            time(2, &mut || poll_all(&mut trusted, batch));
+            }
         }
-        assert!(counts.iter().all(|count| *count == counts[0]), "variants decode differently: {counts:?}");
-        let names = ["native", "component, limited", "component, trusted"];
-        for (name, time) in names.iter().zip(best) {
+        let (reference, records) = native(&file, batch);
+        assert!(counts.iter().all(|count| *count == records), "{counts:?} records, natively {records}");
+        println!("{batch:<10} {:<24} {reference:>12.0} {:>8.2}", "native", 1.0);
+        for (name, time) in ["component, limited", "component, trusted"].iter().zip(best) {
             let nanos = time.as_nanos() as f64 / MESSAGES as f64;
-            let ratio = best[0].as_secs_f64() / time.as_secs_f64();
-            println!("{batch:<10} {name:<24} {nanos:>12.0} {ratio:>8.2}");
+            println!("{batch:<10} {name:<24} {nanos:>12.0} {:>8.2}", reference / nanos);
         }
     }
     let feed = Arc::new(Ready::new(&messages, 1024));

@@ -9,3 +9,19 @@ pub fn wiki_source() -> PathBuf {
     let say = |line: &str| eprintln!("{line}");
     host::toolchain::build_if_needed(&plugins.join("wiki_source"), &output, &say).expect("wiki_source builds")
 }
+
+/// The release binary, built if needed.
+pub fn host() -> PathBuf {
+    // Benchmarks are in `target/release/deps`.
+    let here = std::env::current_exe().expect("own path");
+    let release = here.ancestors().nth(2).expect("a build folder").to_owned();
+    let binary = release.join("host");
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    BUILT.call_once(|| {
+        let target = release.parent().expect("a target folder");
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.args(["build", "--release", "-p", "host", "--target-dir"]).arg(target);
+        assert!(cargo.status().expect("cargo runs").success(), "the host does not build");
+    });
+    binary
+}

@@ -2,14 +2,17 @@
 //!
 //! Invariants:
 //! - a commit is one Kafka transaction of the connector task's own transactional id, so records
-//!   and positions become visible together, and a newer writer fences an older one;
+//!   and positions become visible together, and a newer writer fences an older one; a commit whose
+//!   end was not told is looked for before it is made again (`writer.rs`);
 //! - positions are kept as Kafka Connect keeps source offsets: topic `connect-offsets`, key
 //!   `["connector",{partition}]`, value `{position}`;
 //! - readers see committed records only;
 //! - every call to a broker has a time limit.
 
+mod marks;
 mod offsets;
 mod reader;
+mod settled;
 mod writer;
 
 use crate::error::{Error, OrError, Result};
@@ -23,7 +26,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// One answer of a broker; Kafka's own `request.timeout.ms` is 30 s, and a start that hangs longer
 /// than this helps nobody.
@@ -49,7 +53,9 @@ fn consumer(settings: &KafkaSettings, group: &str) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true");
+        .set("enable.partition.eof", "true")
+        // The end of a partition is told after this wait, Kafka's 500 ms a partition otherwise.
+        .set("fetch.wait.max.ms", "50");
     config
 }
 
@@ -57,6 +63,9 @@ fn consumer(settings: &KafkaSettings, group: &str) -> ClientConfig {
 pub struct KafkaLog {
     settings: KafkaSettings,
     admin: AdminClient<DefaultClientContext>,
+    // Asks about topics and offsets. Not the administrator, which librdkafka takes for a producer:
+    // what a producer asks about is made by clusters that make topics by themselves.
+    queries: BaseConsumer,
 }
 
 impl KafkaLog {
@@ -67,7 +76,9 @@ impl KafkaLog {
     pub fn connect(settings: KafkaSettings) -> Result<Self> {
         let at = &settings.bootstrap_servers;
         let admin: AdminClient<_> = client(&settings).create().or_config(format!("Kafka client for `{at}`"))?;
-        let log = KafkaLog { admin, settings };
+        let queries =
+            consumer(&settings, "connector-host-reader").create().or_config(format!("Kafka client for `{at}`"))?;
+        let log = KafkaLog { admin, queries, settings };
         log.metadata(None).map_err(|error| {
             error.with_hint("is the broker running, and is `bootstrap.servers` its address as seen from here?")
         })?;
@@ -79,13 +90,37 @@ impl KafkaLog {
     }
 
     /// Topic names with their partition counts; one topic or all.
-    fn metadata(&self, topic: Option<&str>) -> Result<Vec<(String, usize)>> {
-        let metadata = self.admin.inner().fetch_metadata(topic, TIMEOUT).map_err(|error| {
+    fn metadata(&self, topic: Option<&str>) -> Result<BTreeMap<String, i32>> {
+        let metadata = self.queries.fetch_metadata(topic, TIMEOUT).map_err(|error| {
             let seconds = TIMEOUT.as_secs();
             Error::retry(format!("Kafka at `{}` gave no metadata within {seconds} s: {error}", self.at()))
         })?;
         let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        Ok(known.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+        Ok(known.map(|t| (t.name().to_owned(), i32::try_from(t.partitions().len()).unwrap_or(i32::MAX))).collect())
+    }
+
+    /// First and last offsets of a topic's partitions; none once it is gone. One that is being made
+    /// or deleted is waited for.
+    fn describe_topic(&self, name: &str, partitions: i32) -> Result<Option<TopicInfo>> {
+        let ask = |which| settled::offsets(&self.queries, name, 0..partitions, which);
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let error = match (ask(Offset::Beginning), ask(Offset::End)) {
+                (Ok(low), Ok(high)) => {
+                    let marks =
+                        low.values().zip(high.values()).map(|(low, high)| Watermarks { low: *low, high: *high });
+                    return Ok(Some(TopicInfo { name: name.to_owned(), partitions: marks.collect() }));
+                }
+                (Err(error), _) | (_, Err(error)) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(Error::retry(format!("Kafka at `{}`: offsets of topic `{name}`: {error}", self.at())));
+            }
+            if !self.metadata(None)?.contains_key(name) {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn make_topic(&self, topic: &NewTopic<'_>) -> Result<bool> {
@@ -93,7 +128,14 @@ impl KafkaLog {
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let results = futures_executor::block_on(self.admin.create_topics([topic], &options)).or_retry(attempt())?;
         match results.into_iter().next() {
-            Some(Ok(_)) => Ok(true),
+            // Brokers hear of a topic a moment after the controller has made it.
+            Some(Ok(_)) => {
+                let deadline = Instant::now() + TIMEOUT;
+                while self.describe_topic(topic.name, topic.num_partitions)?.is_none() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Ok(true)
+            }
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code @ (RDKafkaErrorCode::InvalidTopic | RDKafkaErrorCode::InvalidReplicationFactor)))) => {
                 Err(Error::config(format!("{}: {code}", attempt())))
@@ -107,12 +149,15 @@ impl KafkaLog {
         // 25 is Kafka Connect's `offset.storage.partitions`.
         let topic =
             NewTopic::new(&self.settings.offsets_topic, 25, TopicReplication::Fixed(self.settings.replication_factor))
-                .set("cleanup.policy", "compact");
+                .set("cleanup.policy", "compact")
+                // All of it is read at each start, and compaction leaves the newest segment alone.
+                // Kafka's usual 1 GB would be millions of positions, written every 100 ms.
+                .set("segment.bytes", "16777216");
         self.make_topic(&topic).map(drop)
     }
 
     fn watermarks(&self, topic: &str, partition: i32) -> Result<Watermarks> {
-        let asked = self.admin.inner().fetch_watermarks(topic, partition, TIMEOUT);
+        let asked = self.queries.fetch_watermarks(topic, partition, TIMEOUT);
         let (low, high) = asked.map_err(|error| {
             let attempt = format!("Kafka at `{}`: watermarks of topic `{topic}` partition {partition}", self.at());
             match error.rdkafka_error_code() {
@@ -132,13 +177,8 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>> {
-        let mut topics = self.metadata(None)?;
-        topics.sort();
-        let describe = |(name, count): (String, usize)| {
-            let partitions = (0..i32::try_from(count).unwrap_or(0)).map(|partition| self.watermarks(&name, partition));
-            Ok(TopicInfo { partitions: partitions.collect::<Result<_>>()?, name })
-        };
-        topics.into_iter().map(describe).collect()
+        let topics = self.metadata(None)?.into_iter();
+        topics.filter_map(|(name, partitions)| self.describe_topic(&name, partitions).transpose()).collect()
     }
 
     fn create_topic(&self, name: &str, spec: TopicSpec) -> Result<bool> {
@@ -162,20 +202,24 @@ impl Log for KafkaLog {
 
     fn writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
         self.make_offsets_topic()?;
-        Ok(Box::new(writer::KafkaWriter::open(self.settings.clone(), id)?))
+        let topic = &self.settings.offsets_topic;
+        let partitions = self.metadata(None)?.get(topic).copied();
+        let partitions =
+            partitions.ok_or_else(|| Error::retry(format!("Kafka at `{}`: no topic `{topic}`", self.at())))?;
+        Ok(Box::new(writer::KafkaWriter::open(self.settings.clone(), id, partitions)?))
     }
 
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {
         let marks = self.watermarks(topic, partition)?;
-        Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, partition, offset.max(marks.low))?))
+        Ok(Box::new(reader::KafkaReader::open(&self.settings, topic, partition, offset, marks)?))
     }
 
     fn group_offsets(&self, group: &str, topic: &str) -> Result<Vec<GroupOffset>> {
         let attempt = || format!("Kafka at `{}`: offsets of group `{group}`", self.at());
         let consumer: BaseConsumer = consumer(&self.settings, group).create().or_config(attempt())?;
-        let count = self.metadata(Some(topic))?.first().map_or(0, |(_, count)| *count);
+        let count = self.metadata(Some(topic))?.get(topic).copied().unwrap_or(0);
         let mut asked = TopicPartitionList::new();
-        (0..i32::try_from(count).unwrap_or(0)).for_each(|partition| {
+        (0..count).for_each(|partition| {
             asked.add_partition(topic, partition);
         });
         let found = consumer.committed_offsets(asked, TIMEOUT).or_retry(attempt())?;
@@ -198,7 +242,7 @@ impl Log for KafkaLog {
     fn positions(&self, connector: &str) -> Result<Vec<PositionEntry>> {
         let topic = &self.settings.offsets_topic;
         let known = self.metadata(None)?;
-        let Some((_, partitions)) = known.iter().find(|(name, _)| name == topic) else { return Ok(Vec::new()) };
+        let Some(partitions) = known.get(topic) else { return Ok(Vec::new()) };
         offsets::read_positions(self, topic, *partitions, connector)
     }
 

@@ -1,32 +1,52 @@
 //! Reading one partition, committed records only.
 
 use super::consumer;
+use super::settled::positions;
 use crate::error::{Error, OrError, Result};
-use crate::ports::log::{KafkaSettings, LogReader, ReadLimits, StoredRecord};
+use crate::ports::log::{KafkaSettings, LogReader, ReadLimits, StoredRecord, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 pub(super) struct KafkaReader {
     consumer: BaseConsumer,
+    topic: String,
     attempt: String,
+    from: i64,
+    // Everything below was read, gaps included.
     next: i64,
-    // Transactions leave marks that are no records, so the last offset is never reached by
-    // counting; the end of the partition is told apart instead.
-    reached_end: bool,
+    high: i64,
 }
 
 impl KafkaReader {
-    pub(super) fn open(settings: &KafkaSettings, topic: &str, partition: i32, offset: i64) -> Result<Self> {
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        marks: Watermarks,
+    ) -> Result<Self> {
         let at = &settings.bootstrap_servers;
         let attempt = format!("Kafka at `{at}`: reading topic `{topic}` partition {partition}");
         let consumer: BaseConsumer = consumer(settings, "connector-host-reader").create().or_config(&attempt)?;
-        let mut from = TopicPartitionList::new();
-        from.add_partition_offset(topic, partition, Offset::Offset(offset)).or_bug(&attempt)?;
-        consumer.assign(&from).or_retry(&attempt)?;
-        Ok(KafkaReader { consumer, attempt, next: offset, reached_end: false })
+        let mut list = TopicPartitionList::new();
+        // From beyond the end librdkafka would begin anew at the first record.
+        let begin = Offset::Offset(from.clamp(marks.low, marks.high));
+        list.add_partition_offset(topic, partition, begin).or_bug(&attempt)?;
+        consumer.assign(&list).or_retry(&attempt)?;
+        let next = from.max(marks.low);
+        Ok(KafkaReader { consumer, topic: topic.to_owned(), attempt, from, next, high: marks.high })
+    }
+
+    /// Takes the gaps into account that were passed since the last record.
+    fn pass_gaps(&mut self) -> Result<()> {
+        let positions = positions(&self.consumer, &self.topic).or_retry(&self.attempt)?;
+        for (_, position) in positions {
+            self.next = self.next.max(position);
+        }
+        Ok(())
     }
 }
 
@@ -40,26 +60,24 @@ impl LogReader for KafkaReader {
             let wait =
                 if records.is_empty() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
             match self.consumer.poll(wait) {
-                None if records.is_empty() && Instant::now() < deadline => {}
-                None => break,
+                None => {
+                    self.pass_gaps()?;
+                    if !records.is_empty() || Instant::now() >= deadline {
+                        break;
+                    }
+                }
+                Some(Ok(message)) if message.offset() < self.from => {}
                 Some(Ok(message)) => {
-                    let headers = message.headers().map(|headers| {
-                        headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect()
-                    });
-                    let record = StoredRecord {
-                        partition: message.partition(),
-                        offset: message.offset(),
-                        timestamp: message.timestamp().to_millis().unwrap_or(0),
-                        key: message.key().map(<[u8]>::to_vec),
-                        value: message.payload().map(<[u8]>::to_vec),
-                        headers: headers.unwrap_or_default(),
-                    };
+                    let record = stored(&message);
                     bytes += record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len);
                     self.next = record.offset + 1;
                     records.push(record);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.reached_end = true;
+                    self.pass_gaps()?;
+                    // The end met is not before the one seen when this reader was made. The
+                    // position alone may stay below it: compaction can leave a gap there.
+                    self.next = self.next.max(self.high);
                     if !records.is_empty() {
                         break;
                     }
@@ -74,6 +92,20 @@ impl LogReader for KafkaReader {
     }
 
     fn is_past(&self, offset: i64) -> bool {
-        self.next >= offset || self.reached_end
+        self.next >= offset
+    }
+}
+
+fn stored(message: &BorrowedMessage<'_>) -> StoredRecord {
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
+    StoredRecord {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis().unwrap_or(0),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
     }
 }

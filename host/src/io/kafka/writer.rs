@@ -1,85 +1,180 @@
-//! One connector task's commits as Kafka transactions.
+//! One connector task's commits as Kafka transactions, each of them once, whatever happens to the
+//! connection.
+//!
+//! Recovery has one way only. A producer that cannot finish a transaction, nor take it back at once,
+//! is given up. Starting the next one makes the broker end that transaction, one way or the other;
+//! which way, and whether this is still the task's writer, the protocol does not tell. The marks
+//! (`marks.rs`) do: the last one in the topic is
+//! - this writer's last known one: the transaction was taken back, and the commit is written again;
+//! - that of the transaction in question: the commit is there, and is not written again;
+//! - another writer's: a newer one has taken over, and this one is at its end.
+//!
+//! The last needs every writer to begin with a transaction that holds nothing but its mark. Without
+//! it, an older host that comes back after an outage would take the transactional id from a newer
+//! one, and write again what that one had already read; and a broker that ended a transaction by its
+//! time limit could not be told from a newer writer, because librdkafka calls both fenced.
+//!
+//! Marks are records of their own and not headers of position records, because a commit need not have
+//! positions and theirs are spread over partitions. One small record a transaction is the price.
 
+use super::marks::{Mark, Place, transactional_id};
+use super::settled::Until;
 use super::{TIMEOUT, client, consumer, offsets};
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{Commit, GroupOffset, KafkaSettings, LogWriter, WriterId};
 use crate::record::{Batch, now_ms};
 use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A commit whose outcome is open is asked for this long, the broker's own transaction limit.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Making room in the producer's queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Taking back a transaction: a broker that is there answers at once, and otherwise it ends anyway.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct KafkaWriter {
     settings: KafkaSettings,
     id: WriterId,
+    place: Place,
+    // This writer's name and the number of its last transaction begun.
+    mark: Mark,
+    // Number and mark's offset of the last transaction known to be committed.
+    committed: (u64, i64),
+    // Number of a transaction with unknown end, and the print of what it held.
+    open: Option<(u64, u64)>,
+    // Print of a commit that was found committed after its caller had been told otherwise.
+    found: Option<u64>,
     // None after a failure that a producer does not outlive.
-    producer: Option<BaseProducer>,
+    producer: Option<BaseProducer<Deliveries>>,
+    // Topics that were there when last asked.
+    topics: BTreeSet<String>,
 }
 
 impl KafkaWriter {
-    pub(super) fn open(settings: KafkaSettings, id: &WriterId) -> Result<Self> {
+    /// Takes over from any older writer. `partitions` are those of the offsets topic.
+    pub(super) fn open(settings: KafkaSettings, id: &WriterId, partitions: i32) -> Result<Self> {
         let producer = make_producer(&settings, id)?;
-        Ok(KafkaWriter { settings, id: id.clone(), producer: Some(producer) })
+        let mark = Mark { writer: format!("{:016x}", rand::random::<u64>()), number: 0 };
+        let mut writer = KafkaWriter {
+            place: Place::new(id, partitions),
+            settings,
+            id: id.clone(),
+            mark,
+            committed: (0, 0),
+            open: None,
+            found: None,
+            producer: None,
+            topics: BTreeSet::new(),
+        };
+        writer.write(&producer, &Commit::default())?;
+        writer.producer = Some(producer);
+        Ok(writer)
+    }
+
+    fn attempt(&self, what: &str) -> String {
+        let WriterId { connector, task } = &self.id;
+        format!("Kafka at `{}`: connector `{connector}` task {task}: {what}", self.settings.bootstrap_servers)
     }
 
     fn fail(&self, what: &str, error: &KafkaError) -> Error {
-        let WriterId { connector, task } = &self.id;
-        let at = &self.settings.bootstrap_servers;
-        let attempt = format!("Kafka at `{at}`: connector `{connector}` task {task}: {what}");
-        if is_fenced(error) {
-            return Error::bug(format!("{attempt}: a newer writer has taken over"));
-        }
+        let attempt = self.attempt(what);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Error::config(format!("{attempt}: {error}"))
-            }
+            Some(code) if is_for_operator(code) => Error::config(format!("{attempt}: {error}")),
             _ => Error::retry(format!("{attempt}: {error}")),
         }
     }
 
-    fn write(&self, producer: &BaseProducer, commit: &Commit) -> Result<()> {
+    fn taken_over(&self) -> Error {
+        Error::bug(self.attempt("a newer writer has taken over"))
+    }
+
+    /// Refuses to go on when the last mark is another writer's.
+    fn last_own_mark(&self, until: Until) -> Result<Option<(u64, i64)>> {
+        match self.place.last(&self.settings, self.committed.1, until)? {
+            Some((mark, _)) if mark.writer != self.mark.writer => Err(self.taken_over()),
+            last => Ok(last.map(|(mark, offset)| (mark.number, offset))),
+        }
+    }
+
+    /// A new producer, and what became of the transaction that the one before left open.
+    fn reopen(&mut self) -> Result<BaseProducer<Deliveries>> {
+        // A newer writer is not disturbed where it can be seen without taking the id from it.
+        self.last_own_mark(Until::Shown)?;
+        let producer = make_producer(&self.settings, &self.id)?;
+        let last = self.last_own_mark(Until::Settled)?;
+        if let Some((number, print)) = self.open.take()
+            && let Some((found, offset)) = last
+            && found == number
+        {
+            tracing::info!(connector = self.id.connector, "the last commit was made after all");
+            (self.committed, self.found) = ((number, offset), Some(print));
+        }
+        Ok(producer)
+    }
+
+    fn write(&mut self, producer: &BaseProducer<Deliveries>, commit: &Commit) -> Result<()> {
+        self.mark.number += 1;
+        producer.context().begin();
         producer.begin_transaction().map_err(|error| self.fail("beginning a transaction", &error))?;
         for (topic, batch) in &commit.appends {
             self.send_batch(producer, topic, batch)?;
         }
+        let topic = &self.settings.offsets_topic;
         for entry in &commit.positions {
             let (key, value) = offsets::encode(&self.id.connector, entry);
-            let record = BaseRecord::to(&self.settings.offsets_topic).key(&key).payload(&value).timestamp(now_ms());
-            self.send(producer, record)?;
+            self.send(producer, record(topic, Kind::Other).key(&key).payload(&value).timestamp(now_ms()))?;
         }
+        let (key, value) = (&self.place.key, self.mark.encode());
+        let mark = record(topic, Kind::Mark).partition(self.place.partition).timestamp(now_ms());
+        self.send(producer, mark.key(key).payload(&value))?;
         self.send_group_offsets(producer, &commit.group_offsets)?;
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
-        loop {
-            match producer.commit_transaction(TIMEOUT) {
-                Ok(()) => return Ok(()),
-                // The commit is under way: asking again continues it.
-                Err(error) if is_retriable(&error) && Instant::now() < deadline => {
-                    tracing::warn!(connector = self.id.connector, %error, "commit is taking long");
-                }
-                Err(error) => return Err(self.fail("committing a transaction", &error)),
-            }
+        let made = drain(producer, TIMEOUT).and_then(|()| producer.commit_transaction(TIMEOUT));
+        made.map_err(|error| match producer.context().failure() {
+            // The transaction's own error only says that a record has failed.
+            Some((topic, cause)) => self.fail(&format!("producing to topic `{topic}`"), &cause),
+            None => self.fail("committing a transaction", &error),
+        })?;
+        self.committed = (self.mark.number, producer.context().mark_offset());
+        Ok(())
+    }
+
+    /// Refuses topics that are not there; sending to them fails only after half a minute.
+    fn expect_topics(&mut self, producer: &BaseProducer<Deliveries>, commit: &Commit) -> Result<()> {
+        let missing = |topics: &BTreeSet<String>| {
+            let mut wanted = commit.appends.iter().map(|(topic, _)| topic);
+            wanted.find(|topic| !topics.contains(*topic)).cloned()
+        };
+        if missing(&self.topics).is_none() {
+            return Ok(());
+        }
+        let asked = producer.client().fetch_metadata(None, TIMEOUT);
+        let metadata = asked.map_err(|error| self.fail("asking for topics", &error))?;
+        let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        self.topics = known.map(|topic| topic.name().to_owned()).collect();
+        match missing(&self.topics) {
+            None => Ok(()),
+            Some(topic) => Err(Error::config(self.attempt(&format!("topic `{topic}` is not there")))),
         }
     }
 
-    fn send_batch(&self, producer: &BaseProducer, topic: &str, batch: &Batch) -> Result<()> {
-        for record in batch.records() {
-            let mut out: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).timestamp(record.timestamp);
-            if let Some(key) = record.key {
+    fn send_batch(&self, producer: &BaseProducer<Deliveries>, topic: &str, batch: &Batch) -> Result<()> {
+        for batched in batch.records() {
+            let mut out = record(topic, Kind::Other).timestamp(batched.timestamp);
+            if let Some(key) = batched.key {
                 out = out.key(key);
             }
-            if let Some(value) = record.value {
+            if let Some(value) = batched.value {
                 out = out.payload(value);
             }
-            let headers = record.headers();
+            let headers = batched.headers();
             if !headers.is_empty() {
                 let list = OwnedHeaders::new_with_capacity(headers.len());
                 let insert = |list: OwnedHeaders, (key, value)| list.insert(Header { key, value });
@@ -90,10 +185,10 @@ impl KafkaWriter {
         Ok(())
     }
 
-    fn send<K: rdkafka::message::ToBytes + ?Sized, P: rdkafka::message::ToBytes + ?Sized>(
+    fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
         &self,
-        producer: &BaseProducer,
-        record: BaseRecord<'_, K, P>,
+        producer: &BaseProducer<Deliveries>,
+        record: BaseRecord<'_, K, P, usize>,
     ) -> Result<()> {
         let deadline = Instant::now() + QUEUE_TIMEOUT;
         let mut record = record;
@@ -104,14 +199,14 @@ impl KafkaWriter {
                     if Instant::now() < deadline =>
                 {
                     record = back;
-                    producer.poll(Duration::from_millis(10));
+                    producer.poll(Duration::from_millis(1));
                 }
-                Err((error, _)) => return Err(self.fail("producing", &error)),
+                Err((error, back)) => return Err(self.fail(&format!("producing to topic `{}`", back.topic), &error)),
             }
         }
     }
 
-    fn send_group_offsets(&self, producer: &BaseProducer, offsets: &[GroupOffset]) -> Result<()> {
+    fn send_group_offsets(&self, producer: &BaseProducer<Deliveries>, offsets: &[GroupOffset]) -> Result<()> {
         let mut groups: BTreeMap<&str, Vec<&GroupOffset>> = BTreeMap::new();
         offsets.iter().for_each(|offset| groups.entry(&offset.group).or_default().push(offset));
         for (group, offsets) in groups {
@@ -132,32 +227,87 @@ impl KafkaWriter {
 }
 
 impl LogWriter for KafkaWriter {
+    /// Whether a commit that fails with class Retry was made after all shows when the same commit
+    /// is given again: then it is not made twice.
     fn commit(&mut self, commit: &Commit) -> Result<()> {
         let producer = match self.producer.take() {
             Some(producer) => producer,
-            None => make_producer(&self.settings, &self.id)?,
+            None => self.reopen()?,
         };
-        let written = self.write(&producer, commit);
-        match &written {
-            Ok(()) => self.producer = Some(producer),
-            // A producer that cannot even take back its transaction is given up; the next one's
-            // start takes it back.
-            Err(_) => match producer.abort_transaction(TIMEOUT) {
-                Ok(()) => self.producer = Some(producer),
-                Err(error) => tracing::debug!(%error, "cannot abort, making a new producer"),
-            },
+        if let Some(found) = self.found.take()
+            && found == print(commit)
+        {
+            self.producer = Some(producer);
+            return Ok(());
         }
-        written
+        if let Err(error) = self.expect_topics(&producer, commit) {
+            self.producer = Some(producer);
+            return Err(error);
+        }
+        let Err(error) = self.write(&producer, commit) else {
+            self.producer = Some(producer);
+            return Ok(());
+        };
+        if let Err(abort) = take_back(&producer) {
+            tracing::debug!(connector = self.id.connector, %abort, "giving up a producer");
+            self.open = Some((self.mark.number, print(commit)));
+            let fenced = producer.client().fatal_error().is_some();
+            drop(producer);
+            if fenced {
+                self.last_own_mark(Until::Shown)?;
+                return Err(error.with_hint("no newer writer is there: the broker ended the transaction by itself"));
+            }
+            return Err(error);
+        }
+        self.producer = Some(producer);
+        Err(error)
     }
 }
 
-fn make_producer(settings: &KafkaSettings, id: &WriterId) -> Result<BaseProducer> {
+fn take_back(producer: &BaseProducer<Deliveries>) -> Result<(), KafkaError> {
+    // Aborting throws away what is still queued, but waits for delivery reports and does not take
+    // them; and what a producer sends after it has thrown something away may be thrown away too.
+    drain(producer, ABORT_TIMEOUT)?;
+    producer.abort_transaction(ABORT_TIMEOUT)
+}
+
+/// Sends what is queued, and takes the delivery reports. The library's own `flush` takes them every
+/// 100 ms, and a commit would take no less.
+fn drain(producer: &BaseProducer<Deliveries>, within: Duration) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + within;
+    while producer.in_flight_count() > 0 {
+        if Instant::now() >= deadline {
+            return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+        }
+        producer.poll(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// What a commit holds, in a number.
+fn print(commit: &Commit) -> u64 {
+    let mut print = DefaultHasher::new();
+    for (topic, batch) in &commit.appends {
+        topic.hash(&mut print);
+        for record in batch.records() {
+            (record.key, record.value, record.headers(), record.timestamp).hash(&mut print);
+        }
+    }
+    for entry in &commit.positions {
+        (&entry.partition, &entry.position).hash(&mut print);
+    }
+    for offset in &commit.group_offsets {
+        (&offset.group, &offset.topic, offset.partition, offset.next).hash(&mut print);
+    }
+    print.finish()
+}
+
+fn make_producer(settings: &KafkaSettings, id: &WriterId) -> Result<BaseProducer<Deliveries>> {
     let WriterId { connector, task } = id;
     let attempt = format!("Kafka at `{}`: producer of connector `{connector}` task {task}", settings.bootstrap_servers);
     let mut config = client(settings);
     config
-        // Kafka Connect's form, with our group in place of the cluster's.
-        .set("transactional.id", format!("connector-host-{connector}-{task}"))
+        .set("transactional.id", transactional_id(id))
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
@@ -166,16 +316,85 @@ fn make_producer(settings: &KafkaSettings, id: &WriterId) -> Result<BaseProducer
         .set("batch.size", "1000000")
         .set("queue.buffering.max.messages", "200000")
         .set("queue.buffering.max.kbytes", "262144");
-    let producer: BaseProducer = config.create().or_config(&attempt)?;
+    let producer: BaseProducer<_> = config.create_with_context(Deliveries::default()).or_config(&attempt)?;
     producer.init_transactions(TIMEOUT).or_retry(format!("{attempt}: starting transactions"))?;
     Ok(producer)
 }
 
-fn is_fenced(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    matches!(error.rdkafka_error_code(), Some(ProducerFenced | Fenced | InvalidProducerEpoch))
+/// Failures that do not pass by themselves.
+fn is_for_operator(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidTopic, MessageSizeTooLarge,
+        TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition, UnknownTopic,
+        UnknownTopicOrPartition,
+    };
+    matches!(
+        code,
+        ClusterAuthorizationFailed
+            | GroupAuthorizationFailed
+            | InvalidTopic
+            | MessageSizeTooLarge
+            | TopicAuthorizationFailed
+            | TransactionalIdAuthorizationFailed
+            | UnknownPartition
+            | UnknownTopic
+            | UnknownTopicOrPartition
+    )
 }
 
-fn is_retriable(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(inner) if inner.is_retriable() && !inner.txn_requires_abort())
+/// What a delivery report is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Other,
+    Mark,
+}
+
+fn record<'a, K: ToBytes + ?Sized, P: ToBytes + ?Sized>(topic: &'a str, kind: Kind) -> BaseRecord<'a, K, P, usize> {
+    BaseRecord::with_opaque_to(topic, kind as usize)
+}
+
+/// Takes the delivery reports of one transaction.
+#[derive(Debug, Default)]
+struct Deliveries {
+    state: Mutex<Delivered>,
+}
+
+#[derive(Debug, Default)]
+struct Delivered {
+    failure: Option<(String, KafkaError)>,
+    mark_offset: i64,
+}
+
+impl Deliveries {
+    fn begin(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Delivered::default();
+    }
+
+    /// The first record that failed: its topic and why.
+    fn failure(&self) -> Option<(String, KafkaError)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
+    }
+
+    fn mark_offset(&self) -> i64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).mark_offset
+    }
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, kind: usize) {
+        match result {
+            Ok(message) if kind == Kind::Mark as usize => {
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).mark_offset = message.offset();
+            }
+            Ok(_) => {}
+            Err((error, message)) => {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.failure.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
+            }
+        }
+    }
 }

@@ -1,0 +1,90 @@
+//! The components that tests run: the first-party plugins, and guests that misbehave
+//! (`tests/fixtures/components`). Each is built at most once a process, through the host's own
+//! toolchain, and kept under `target/test-components` so that the next run finds it.
+
+use host::toolchain::build_if_needed;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+use std::time::SystemTime;
+
+/// A component that tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugin {
+    /// `plugins/wiki_source`: edits of Wikipedia.
+    WikiSource,
+    /// `plugins/examples/select_edits`: leaves out edits.
+    SelectEdits,
+    /// Gives each frame as a record and misbehaves by its option `mode`.
+    UnrulySource,
+    /// Passes records on and misbehaves by its option `mode`.
+    UnrulyTransform,
+}
+
+impl Plugin {
+    const ALL: [Plugin; 4] = [Plugin::WikiSource, Plugin::SelectEdits, Plugin::UnrulySource, Plugin::UnrulyTransform];
+
+    /// The plugin's own name, which a connector on the command line gets.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plugin::WikiSource => "wiki_source",
+            Plugin::SelectEdits => "select_edits",
+            Plugin::UnrulySource => "unruly_source",
+            Plugin::UnrulyTransform => "unruly_transform",
+        }
+    }
+
+    /// The folder of its crate, from the root of the repository.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Plugin::WikiSource => "plugins/wiki_source",
+            Plugin::SelectEdits => "plugins/examples/select_edits",
+            Plugin::UnrulySource => "tests/fixtures/components/unruly_source",
+            Plugin::UnrulyTransform => "tests/fixtures/components/unruly_transform",
+        }
+    }
+
+    /// The component file, built when this process first asks for it.
+    ///
+    /// # Panics
+    /// When it does not build, with the compiler's words.
+    pub fn path(self) -> &'static Path {
+        static BUILT: [OnceLock<PathBuf>; 4] = [const { OnceLock::new() }; 4];
+        // One build at a time: two cargos in one target folder only wait for each other.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let index = Plugin::ALL.iter().position(|plugin| *plugin == self).unwrap();
+        BUILT[index].get_or_init(|| {
+            let _guard = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.build()
+        })
+    }
+
+    fn build(self) -> PathBuf {
+        let output = root().join("target/test-components").join(format!("{}.wasm", self.name()));
+        // A fixture's workspace does not hold what it is made from, so the host cannot see it change.
+        let built = output.metadata().and_then(|meta| meta.modified()).ok();
+        let newest = ["plugins/sdk", "wit"].iter().filter_map(|folder| newest_file(&root().join(folder))).max();
+        if built.is_some() && built <= newest {
+            std::fs::remove_file(&output).unwrap();
+        }
+        let say = |line: &str| eprintln!("{}: {line}", self.name());
+        build_if_needed(&root().join(self.folder()), &output, &say)
+            .unwrap_or_else(|error| panic!("{error}; {}", error.hint().unwrap_or_default()))
+    }
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn newest_file(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let times = entries.filter_map(|entry| {
+        if entry.file_type().ok()?.is_dir() {
+            newest_file(&entry.path())
+        } else {
+            entry.metadata().and_then(|meta| meta.modified()).ok()
+        }
+    });
+    times.max()
+}

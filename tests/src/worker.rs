@@ -1,0 +1,178 @@
+//! A host in this process: configuration as an operator writes it, a worker, its log.
+
+use crate::feeds::{self, runtime};
+use crate::plugins::Plugin;
+use crate::wait_for;
+use host::app;
+use host::config::{Config, RawConfig};
+use host::error::Result;
+use host::ports::log::Log;
+use host::wasm::Engines;
+use host::worker::{ConnectorStatus, Worker};
+use host_emulators::Handle;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Keys of one table, in order.
+type Keys = Vec<(String, String)>;
+
+/// A connector as it will stand in the configuration file.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    name: String,
+    keys: Keys,
+    transforms: Vec<Keys>,
+}
+
+impl Connector {
+    /// A connector that is lent a feed; topic and channels are the plugin's unless set.
+    pub fn new(name: &str, plugin: Plugin) -> Self {
+        let keys = vec![("plugin".to_owned(), path(plugin)), ("grants".to_owned(), "feed".to_owned())];
+        Connector { name: name.to_owned(), keys, transforms: Vec::new() }
+    }
+
+    /// Sets a key; the last setting holds.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.keys.retain(|(known, _)| known != key);
+        self.keys.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Reads an IRC emulator, and waits for room rather than to drop a frame.
+    pub fn irc(self, emulator: &Handle) -> Self {
+        let address = emulator.addr();
+        let this = self.set("feed", "irc").set("irc.host", address.ip()).set("irc.port", address.port());
+        this.set("feed.overflow", "block")
+    }
+
+    /// Reads an EventStreams emulator.
+    pub fn eventstreams(self, emulator: &Handle) -> Self {
+        self.set("feed", "eventstreams").set("sse.url", feeds::stream_url(emulator))
+    }
+
+    /// Appends a transform with its options.
+    pub fn transform(mut self, plugin: Plugin, options: &[(&str, &str)]) -> Self {
+        let mut keys = vec![("plugin".to_owned(), path(plugin))];
+        keys.extend(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.transforms.push(keys);
+        self
+    }
+
+    /// Its part of a configuration file.
+    pub fn to_toml(&self) -> String {
+        let mut text = format!("[connectors.{}]\n", self.name);
+        put_keys(&mut text, &self.keys);
+        for transform in &self.transforms {
+            let _ = writeln!(text, "[[connectors.{}.transforms]]", self.name);
+            put_keys(&mut text, transform);
+        }
+        text
+    }
+}
+
+fn path(plugin: Plugin) -> String {
+    plugin.path().display().to_string()
+}
+
+fn put_keys(text: &mut String, keys: &Keys) {
+    // The key in quotes, since `topic` and `topic.creation…` cannot both be bare ones; the value a
+    // literal string, in which nothing is an escape.
+    keys.iter().for_each(|(key, value)| {
+        let _ = writeln!(text, "\"{key}\" = '''{value}'''");
+    });
+}
+
+/// A running worker and its log.
+pub struct Running {
+    worker: Worker,
+    log: Arc<dyn Log>,
+}
+
+/// Starts connectors on the embedded log in `data_dir`, as `host run` does.
+///
+/// # Panics
+/// When the host refuses.
+pub fn start(data_dir: &Path, connectors: &[Connector], max_records: Option<u64>) -> Running {
+    try_start(data_dir, connectors, max_records).unwrap_or_else(|error| panic!("the host refused: {error}"))
+}
+
+/// As [`start`].
+///
+/// # Errors
+/// The host's refusal.
+///
+/// # Panics
+/// When the configuration file cannot be written.
+pub fn try_start(data_dir: &Path, connectors: &[Connector], max_records: Option<u64>) -> Result<Running> {
+    let mut text = format!("[worker]\ndata.dir = '''{}'''\n", data_dir.display());
+    connectors.iter().for_each(|connector| text.push_str(&connector.to_toml()));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("host.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = Config::check(&RawConfig::read(&[file])?)?;
+    let log = app::open_log(&config.log)?;
+    // Compiling is kept in a cache whose files are named for the process, so not twice at once.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let worker = app::start(&config, &log, engines(), runtime().handle(), max_records)?;
+    Ok(Running { worker, log })
+}
+
+fn engines() -> &'static Engines {
+    static ENGINES: OnceLock<Engines> = OnceLock::new();
+    ENGINES.get_or_init(Engines::new)
+}
+
+impl Running {
+    /// The log.
+    pub fn log(&self) -> &dyn Log {
+        &*self.log
+    }
+
+    /// A connector now.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn status(&self, name: &str) -> ConnectorStatus {
+        self.worker.statuses().into_iter().find(|status| status.name == name).unwrap()
+    }
+
+    /// Waits until a connector is as `condition` asks, and returns it.
+    ///
+    /// # Panics
+    /// When it does not get there `within` the time, with its status.
+    pub fn wait(
+        &self,
+        name: &str,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(&ConnectorStatus) -> bool,
+    ) -> ConnectorStatus {
+        let mut last = None;
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for(what, within, || {
+                let status = self.status(name);
+                let found = condition(&status).then(|| status.clone());
+                last = Some(status);
+                found
+            })
+        }));
+        looked.unwrap_or_else(|_| panic!("waited {within:?} in vain: {name}: {what}: {last:#?}"))
+    }
+
+    /// Waits until every connector has ended by itself, then stops the worker.
+    ///
+    /// # Panics
+    /// When one does not end `within` the time.
+    pub fn finish(&mut self, within: Duration) -> Vec<ConnectorStatus> {
+        crate::wait_until("every connector to end", within, || self.worker.is_over());
+        self.stop()
+    }
+
+    /// Stops the worker.
+    pub fn stop(&mut self) -> Vec<ConnectorStatus> {
+        self.worker.stop()
+    }
+}

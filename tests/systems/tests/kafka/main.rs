@@ -1,0 +1,14 @@
+//! The host against a real Apache Kafka. The tests share one broker; those that harm theirs have
+//! their own. `tests/systems/README.md` says what is needed and how to run one.
+//!
+//! What is in Kafka is read by a consumer of this suite's own (`support.rs`), not by the host's.
+
+mod console;
+mod contract;
+mod fencing;
+mod outage;
+mod positions;
+mod proxy;
+mod run;
+mod support;
+mod unclear;
