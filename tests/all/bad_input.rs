@@ -2,8 +2,7 @@
 //! found and what it expected, and writes nothing to standard output. What is wrong with the outside
 //! while it runs is in `trouble.rs`.
 
-use host::io::embedded::EmbeddedLog;
-use host::ports::log::{Log, TopicSpec};
+use host::config::{Config, RawConfig};
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 use tests::feeds::free_port;
@@ -15,10 +14,10 @@ use tests::program::{self, Finished};
 const CONNECTOR: &str =
     "[connectors.wikipedia]\nplugin = \"wiki_source.wasm\"\ngrants = [\"feed\"]\nirc.host = \"127.0.0.1\"\n";
 /// The same on the command line.
-const RUN: [&str; 5] = ["run", "--plugin", "wiki_source.wasm", "--set", "irc.host=127.0.0.1"];
+pub(crate) const RUN: [&str; 5] = ["run", "--plugin", "wiki_source.wasm", "--set", "irc.host=127.0.0.1"];
 
 /// A folder with the plugins in it.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let dir = tempdir().unwrap();
     for plugin in [Plugin::WikiSource, Plugin::SelectEdits, Plugin::UnrulySource] {
         std::fs::copy(plugin.path(), dir.path().join(format!("{}.wasm", plugin.name()))).unwrap();
@@ -27,7 +26,7 @@ fn folder() -> TempDir {
 }
 
 /// Runs the program and checks that it refuses with all these words, and says nothing else than why.
-fn refused(dir: &Path, arguments: &[&str], expected: &[&str]) -> Finished {
+pub(crate) fn refused(dir: &Path, arguments: &[&str], expected: &[&str]) -> Finished {
     let run = program::host(dir, arguments).expect(2);
     assert_eq!(run.stdout, "", "results although it was refused");
     for words in expected {
@@ -266,14 +265,14 @@ fn every_key_of_the_example_configuration_may_be_uncommented() {
             lines.iter().enumerate().map(|(at, old)| if at == number { &line[2..] } else { old }).collect();
         let path: PathBuf = dir.path().join("host.toml");
         std::fs::write(&path, changed.join("\n")).unwrap();
-        if let Err(error) = host::config::RawConfig::read(&[path]) {
+        if let Err(error) = RawConfig::read(&[path]) {
             broken.push(format!("line {}: {line}: {error}", number + 1));
         }
     }
     let all: Vec<&str> = lines.iter().map(|line| if is_key(line) { &line[2..] } else { line }).collect();
     let path: PathBuf = dir.path().join("host.toml");
     std::fs::write(&path, all.join("\n")).unwrap();
-    if let Err(error) = host::config::RawConfig::read(&[path]) {
+    if let Err(error) = RawConfig::read(&[path]) {
         broken.push(format!("all at once: {error}"));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -321,6 +320,11 @@ fn arguments_that_make_no_sense_are_refused() {
     check(&["run", "--set", "novalue"], "`novalue` is not KEY=VALUE");
     check(&["run", "--duration", "soon"], "invalid value 'soon' for '--duration");
     check(&["emulate", "irc", "--rate=-1"], "`-1` is not 0 or more");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    check(&["emulate", "irc", "--listen", &address], &format!("error: listening on `{address}`: "));
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    check(&[&RUN[..], &["--data-dir", "file"]].concat(), "error: data folder `file`: ");
     check(&["frobnicate"], "unrecognized subcommand 'frobnicate'");
     check(&["emulate", "irc", "--lines", "none.txt", "--listen", "127.0.0.1:0"], "`none.txt`");
 }
@@ -338,89 +342,12 @@ fn secrets_are_named_and_never_told() {
     run("ssl.key.password=hunter2", &["option `ssl.key.password` holds a value"]);
     run("sasl.password=env:SURELY_NOT_SET", &["environment variable `SURELY_NOT_SET`"]);
     run("sasl.password=file:none.txt", &["file `none.txt`"]);
-}
-
-#[test]
-fn a_data_folder_of_another_host_is_refused() {
-    let dir = folder();
-    let data = dir.path().join("data");
-    let _other = EmbeddedLog::open(&data, None).unwrap();
-    refused(
-        dir.path(),
-        &["run", "--plugin", "wiki_source.wasm", "--data-dir", "data"],
-        &[
-            "error: data folder `data`: another host writes to it",
-            "hint: stop it, or give this one its own `--data-dir`",
-        ],
-    );
-}
-
-#[test]
-fn a_data_file_that_is_no_log_is_refused_and_left_alone() {
-    let check = |make: &dyn Fn(&Path), expected: &[&str]| {
-        let dir = folder();
-        let data = dir.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        let file = data.join("log.db");
-        make(&file);
-        let before = std::fs::read(&file).unwrap();
-        let expected = [&["error: log `data/log.db`"], expected].concat();
-        refused(dir.path(), &[&RUN[..], &["--data-dir", "data"]].concat(), &expected);
-        refused(dir.path(), &["log", "ls", "--data-dir", "data"], &expected);
-        assert!(std::fs::read(&file).unwrap() == before, "the file was changed");
-    };
-    check(
-        &|file| std::fs::write(file, "no database at all, but long enough to be one".repeat(100)).unwrap(),
-        &["file is not a database", "hint: the file is damaged or not a log; move it aside to start a new one"],
-    );
-    let other_version = |file: &Path| {
-        drop(EmbeddedLog::open(file.parent().unwrap(), None).unwrap());
-        rusqlite::Connection::open(file).unwrap().pragma_update(None, "user_version", 7).unwrap();
-    };
-    check(&other_version, &["version 7, this host reads version 1"]);
-}
-
-#[test]
-fn a_database_of_another_program_is_refused_and_left_alone() {
-    let dir = folder();
-    let data = dir.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let file = data.join("log.db");
-    let other = rusqlite::Connection::open(&file).unwrap();
-    other.execute_batch("CREATE TABLE recipes (name TEXT); INSERT INTO recipes VALUES ('soup')").unwrap();
-    drop(other);
-    let before = std::fs::read(&file).unwrap();
-    let arguments = [&RUN[..], &["--data-dir", "data", "--duration", "100ms"]].concat();
-    refused(dir.path(), &arguments, &["log `data/log.db`: another program's file"]);
-    assert!(std::fs::read(&file).unwrap() == before, "the file was changed");
-}
-
-#[test]
-fn looking_into_a_log_that_is_not_there_is_told() {
-    let dir = tempdir().unwrap();
-    refused(
-        dir.path(),
-        &["log", "ls"],
-        &["error: no log at `./host-data/log.db`", "hint: `--data-dir` names the folder"],
-    );
-    let data = dir.path().join("data");
-    EmbeddedLog::open(&data, None).unwrap().create_topic("wikipedia", TopicSpec::default()).unwrap();
-    for command in ["cat", "tail"] {
-        refused(
-            dir.path(),
-            &["log", command, "wikipedya", "--data-dir", "data"],
-            &["error: embedded log `data/log.db` has no topic `wikipedya`", "hint: there are: wikipedia"],
-        );
-    }
-}
-
-#[test]
-fn a_geoip_database_that_is_none_is_refused() {
-    let dir = folder();
-    let arguments = [&RUN[..], &["--data-dir", "data", "--set"]].concat();
-    let refuse =
-        |setting: &str, expected: &[&str]| refused(dir.path(), &[&arguments[..], &[setting]].concat(), expected);
-    refuse("geoip.database=none.mmdb", &["connector `wiki_source`: GeoIP database `none.mmdb`"]);
-    std::fs::write(dir.path().join("text.mmdb"), "no database").unwrap();
-    refuse("geoip.database=text.mmdb", &["GeoIP database `text.mmdb`"]);
+    // A secret that is found is in no form in which the configuration can be shown.
+    std::fs::write(dir.path().join("password"), "hunter2\n").unwrap();
+    let file = dir.path().join("host.toml");
+    let secret = format!("sasl.password = \"file:{}\"", dir.path().join("password").display());
+    std::fs::write(&file, format!("[worker]\nbootstrap.servers = \"x:1\"\n{secret}\n{CONNECTOR}")).unwrap();
+    let config = Config::check(&RawConfig::read(&[file]).unwrap()).unwrap();
+    let shown = format!("{config:?} {config:#?}");
+    assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
 }

@@ -68,7 +68,9 @@ fn every_edit_of_the_irc_feed_becomes_one_record() {
     let dir = tempdir().unwrap();
     let emulator = feeds::irc(irc::Options { rate: 0.0, seed: 7, limit: Some(4000), ..irc::Options::default() });
     let edits = irc_edits(7, 4000);
-    let mut running = start(dir.path(), &[wikipedia(&emulator)], None);
+    // A buffer far smaller than the feed: what is committed must make room.
+    let connector = wikipedia(&emulator).set("feed.buffer.bytes", 65536);
+    let mut running = start(dir.path(), &[connector], None);
     let status = wait_for_inputs(&running, edits.len());
     let statuses = running.stop();
     assert_eq!(statuses[0].state, TaskState::Stopped);

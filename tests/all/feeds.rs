@@ -392,7 +392,7 @@ fn garbage_in_a_stream_does_not_stop_it() {
         emulated_stream(eventstreams::Options { rate: 300.0, canary_every: 0, ..Default::default() });
     feed.start(None).unwrap();
     read(&feed, 20);
-    emulator.fault(Fault::GarbageNext(20));
+    emulator.fault(Fault::GarbageNext(5));
     let before = emulator.stats().produced;
     wait_for_stats(&emulator, "edits to go on", WITHIN, |stats| stats.produced >= before + 300);
     let sound = |frame: &[u8]| serde_json::from_slice::<serde_json::Value>(frame).is_ok();

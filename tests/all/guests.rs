@@ -121,6 +121,7 @@ fn a_plugin_that_takes_all_memory_fails_alone() {
 fn a_plugin_that_returns_too_much_fails_alone() {
     check_failure("too many", &[("batch.max.records", "16")], 1, "returned 17 records, was asked for at most 16");
     check_failure("huge", &[], 1, "returned 68157440 bytes in one call, its limit is 67108864");
+    check_failure("huge reject", &[], 1, "bytes in one call, its limit is 67108864");
     check_failure("huge position", &[], 1, "returned a position of 1 and 66560 bytes, expected at most 1024 and 65536");
 }
 
@@ -267,6 +268,17 @@ fn records_that_a_transform_drops_are_taken_for_done() {
     let (running, _) = run_beside_healthy(dir.path(), connector, "a commit", committed);
     assert!(read_topic(running.log(), "unruly").is_empty());
     assert_eq!(running.log().positions("unruly").unwrap().len(), 1);
+}
+
+#[test]
+fn a_plugin_that_invents_reasons_to_skip_does_not_fill_the_host() {
+    let dir = tempdir().unwrap();
+    let (_feed, connector) = unruly(dir.path(), "invent reasons");
+    let over = |status: &ConnectorStatus| status.counts.records == frames().len() as u64 || status.state.is_over();
+    let (_, status) = run_beside_healthy(dir.path(), connector, "its records, or its end", over);
+    let (reasons, skips) = (status.counts.skips.len(), status.counts.skips.values().sum::<u64>());
+    assert!(reasons <= 10_000, "{reasons} reasons are kept for ever");
+    assert!(skips == 100_000 || status.state.is_over(), "{skips} of 100000 are counted");
 }
 
 #[test]

@@ -5,11 +5,14 @@
 
 mod bad_input;
 mod cli;
+mod data_folder;
 mod delivery;
 mod feeds;
 mod guests;
 mod imports;
+mod kills;
 mod log_contract;
 mod script;
 mod tls;
+mod toolchain;
 mod trouble;

@@ -73,6 +73,21 @@ fn a_channel_that_is_not_there_is_told_and_the_others_flow() {
 }
 
 #[test]
+fn a_password_or_token_in_a_feeds_address_is_never_told() {
+    let dir = tempdir().unwrap();
+    let port = free_port();
+    for url in [format!("http://127.0.0.1:{port}/s?token=hunter2"), format!("http://me:hunter2@127.0.0.1:{port}/s")] {
+        let url = format!("sse.url={url}");
+        let settings = ["--set", "feed=eventstreams", "--set", &url];
+        let mut program = program::spawn(dir.path(), arguments(port, &settings));
+        program.wait_stderr("SSE feed lost");
+        program.signal("INT");
+        let run = program.finish().expect(0);
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains("hunter2"), "{}{}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
 fn a_kafka_that_is_down_at_the_start_is_told_within_its_time_limit() {
     let dir = tempdir().unwrap();
     let kafka = ["--set", "bootstrap.servers=127.0.0.1:1"];
@@ -84,9 +99,16 @@ fn a_kafka_that_is_down_at_the_start_is_told_within_its_time_limit() {
         "{}",
         run.stderr
     );
-    for command in [&["ls"][..], &["cat", "wikipedia"]] {
-        let run = program::host(dir.path(), [&["log"], command, &["--bootstrap", "127.0.0.1:1"]].concat()).expect(2);
-        assert!(run.stdout.is_empty() && run.stderr.contains("Kafka at `127.0.0.1:1`"), "{run:?}");
+}
+
+#[test]
+fn looking_into_a_kafka_that_is_down_is_told_within_its_time_limit() {
+    let dir = tempdir().unwrap();
+    let commands = [&["ls"][..], &["cat", "wikipedia"], &["tail", "wikipedia"]];
+    let programs = commands
+        .map(|command| program::spawn(dir.path(), [&["log"], command, &["--bootstrap", "127.0.0.1:1"]].concat()));
+    for run in programs.map(|program| program.finish().expect(2)) {
+        assert!(run.stdout.is_empty() && run.stderr.contains("error: Kafka at `127.0.0.1:1` gave no"), "{run:?}");
     }
 }
 

@@ -173,6 +173,7 @@ pub(super) struct LogPlace {
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
     /// List topics with their partitions and record counts
+    #[command(after_help = "Example:\n  host log ls --data-dir ./host-data")]
     Ls {
         #[command(flatten)]
         place: LogPlace,
@@ -198,6 +199,7 @@ pub(super) enum LogCommand {
         output: Output,
     },
     /// Print a topic's last records and then new ones as they come, until Ctrl-C
+    #[command(after_help = "Example:\n  host log tail wikipedia -n 3 --output json")]
     Tail {
         /// Topic name
         topic: String,

@@ -8,7 +8,7 @@ use crate::dotted::Keys;
 use crate::error::{Error, Result};
 use crate::plugin::{Manifest, OptionSpec, Package};
 use crate::ports::feed::{FeedAddress, FeedSettings, IrcSettings, Overflow, SseSettings};
-use crate::ports::log::KafkaSettings;
+use crate::ports::log::{KafkaSettings, check_topic_name};
 use crate::secret::Secret;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -217,6 +217,14 @@ fn check_log(worker: &Keys) -> Result<LogChoice> {
         }
     }
     settings.offsets_topic = keys.need("offset.storage.topic")?.to_owned();
+    settings.compression = keys.need("producer.compression.type")?.to_owned();
+    let known = ["none", "gzip", "snappy", "lz4", "zstd"];
+    if !known.contains(&settings.compression.as_str()) {
+        let (found, expected) = (&settings.compression, known.join("`, `"));
+        return Err(Error::config(format!(
+            "option `producer.compression.type` is `{found}`, expected one of `{expected}`"
+        )));
+    }
     settings.replication_factor = keys.number("topic.creation.default.replication.factor", -1, 100)?;
     Ok(LogChoice::Kafka(settings))
 }
@@ -247,6 +255,8 @@ fn check_connector(name: &str, raw: &RawConnector) -> Result<ConnectorConfig> {
     let topic = keys.need("topic")?.to_owned();
     let dead_letter_topic = keys.text("errors.deadletterqueue.topic.name").map(str::to_owned);
     let dead_letter_topic = dead_letter_topic.unwrap_or_else(|| format!("{topic}-dlq"));
+    check_topic_name(&topic)?;
+    check_topic_name(&dead_letter_topic)?;
     if dead_letter_topic == topic {
         return Err(Error::config(format!(
             "topic `{topic}` is also `errors.deadletterqueue.topic.name`, expected two"

@@ -35,6 +35,7 @@ pub const WORKER_KEYS: &[Key] = &[
     key("ssl.certificate.location", Text, None, "PEM file of the client's certificate"),
     key("ssl.key.location", Text, None, "PEM file of the client's key"),
     key("ssl.key.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key("producer.compression.type", Text, Some("lz4"), "`none`, `gzip`, `snappy`, `lz4` or `zstd`"),
     key("offset.storage.topic", Text, Some("connect-offsets"), "Kafka topic of source positions"),
     key(
         "topic.creation.default.replication.factor",

@@ -65,7 +65,11 @@ impl RawConfig {
 
     fn add(&mut self, file: &Path, text: &str) -> Result<()> {
         // The TOML error names line and column and shows the place.
-        let table: toml::Table = text.parse().or_config("not valid TOML")?;
+        let table: toml::Table = text.parse().or_config("not valid TOML").map_err(|error| {
+            let extends = error.to_string().contains("cannot extend value");
+            let hint = "a key that goes on after one with a value is quoted: `\"feed.overflow\" = …`";
+            if extends { error.with_hint(hint) } else { error }
+        })?;
         for (name, value) in &table {
             match (name.as_str(), value) {
                 ("worker", toml::Value::Table(worker)) => {

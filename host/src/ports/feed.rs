@@ -42,9 +42,13 @@ pub struct SseSettings {
 }
 
 impl SseSettings {
-    /// The address without a query, which may hold a token.
+    /// The address without user, password and query, which may hold a secret.
     pub fn endpoint(&self) -> String {
-        self.url.split(['?', '#']).next().unwrap_or_default().to_owned()
+        let plain = self.url.split(['?', '#']).next().unwrap_or_default();
+        let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned() };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}{path}")
     }
 }
 

@@ -5,7 +5,7 @@
 //! becomes visible and durable, or nothing. On Kafka that is a transaction, on the embedded log
 //! an SQL transaction. Readers see committed records only.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Batch;
 use crate::secret::Secret;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct KafkaSettings {
     pub offsets_topic: String,
     /// Replicas of topics that the host makes; -1 is the broker's default.
     pub replication_factor: i32,
+    /// How record batches are compressed: `none`, `gzip`, `snappy`, `lz4`, `zstd`.
+    pub compression: String,
 }
 
 impl KafkaSettings {
@@ -34,6 +36,8 @@ impl KafkaSettings {
             secrets: Vec::new(),
             offsets_topic: "connect-offsets".to_owned(),
             replication_factor: -1,
+            // Envelopes repeat their schema in every record: five times less to send and to store.
+            compression: "lz4".to_owned(),
         }
     }
 }
@@ -217,6 +221,19 @@ pub trait LogReader: Send {
 
     /// Whether everything below `offset` was read, gaps included.
     fn is_past(&self, offset: i64) -> bool;
+}
+
+/// Kafka's rule for topic names, which holds for both logs, so that a topic can move.
+///
+/// # Errors
+/// Class Config, with what a name may be.
+pub fn check_topic_name(name: &str) -> Result<()> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.chars().all(legal) {
+        let expected = "1 to 249 letters, digits, `.`, `_` and `-`";
+        return Err(Error::config(format!("topic name `{}`: expected {expected}", name.escape_debug())));
+    }
+    Ok(())
 }
 
 /// The partition of a key among `partitions`, by Kafka's default rule (murmur2), so that both

@@ -32,11 +32,11 @@ impl Form {
         match schema {
             None => Ok(Form::Bytes),
             Some(schema) => {
-                // From a plugin: it goes into every record, so it is checked once.
-                let schema: serde_json::Value =
+                // From a plugin: it goes into every record as it stands, so it is checked once.
+                let parsed: serde_json::Value =
                     serde_json::from_str(schema).or_bug("the plugin's schema is not JSON")?;
-                if !schema.is_object() {
-                    return Err(Error::bug(format!("the plugin's schema is `{schema}`, expected a JSON object")));
+                if !parsed.is_object() {
+                    return Err(Error::bug(format!("the plugin's schema is `{parsed}`, expected a JSON object")));
                 }
                 Ok(if envelope {
                     Form::Envelope(format!("{{\"schema\":{schema},\"payload\":").into_bytes())

@@ -1,6 +1,7 @@
 //! What was taken and is not yet committed.
 
 use super::dead_letter::{self, Context};
+use super::stats::count_reason;
 use crate::connector::Rejected;
 use crate::ports::log::{Commit, PositionEntry};
 use crate::record::{Batch, BatchBuilder};
@@ -51,7 +52,7 @@ impl Pending {
     }
 
     pub(super) fn add_skips(&mut self, skips: Vec<(String, u64)>) {
-        skips.into_iter().for_each(|(reason, count)| *self.skips.entry(reason).or_default() += count);
+        skips.into_iter().for_each(|(reason, count)| count_reason(&mut self.skips, &reason, count));
     }
 
     /// A later position of a partition replaces an earlier one.

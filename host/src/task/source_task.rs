@@ -167,7 +167,13 @@ impl Life<'_> {
                     return Err(error);
                 }
             };
-            let idle = self.gather(chain, polled, &mut pending)?;
+            let idle = match self.gather(chain, polled, &mut pending) {
+                Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
+                    self.give_up_input(&error)?;
+                    return Err(error);
+                }
+                gathered => gathered?,
+            };
             self.stats.set_in_hand(pending.num_records());
             self.suspects = self.suspects.saturating_sub(1);
             let due = pending.time_left(settings.commit_interval).is_some_and(|left| left.is_zero());

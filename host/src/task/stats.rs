@@ -5,6 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+/// Reasons are a plugin's constants; one that makes them up shares a counter after this many.
+const MAX_REASONS: usize = 100;
+const MAX_REASON_BYTES: usize = 200;
+const OTHER_REASONS: &str = "(other reasons)";
+
+/// Counts under a reason, in bounded room.
+pub(super) fn count_reason(counts: &mut BTreeMap<String, u64>, reason: &str, count: u64) {
+    let reason = reason.get(..reason.floor_char_boundary(MAX_REASON_BYTES)).unwrap_or_default();
+    let room = counts.len() < MAX_REASONS || counts.contains_key(reason);
+    *counts.entry(if room { reason } else { OTHER_REASONS }.to_owned()).or_default() += count;
+}
+
 /// Counters of one task, over all its lives.
 #[derive(Debug, Default)]
 pub struct TaskStats {
@@ -51,7 +63,7 @@ impl TaskStats {
         self.commits.fetch_add(1, Relaxed);
         self.in_hand.store(0, Relaxed);
         let mut all = self.skips.lock().unwrap_or_else(PoisonError::into_inner);
-        skips.iter().for_each(|(reason, count)| *all.entry(reason.clone()).or_default() += count);
+        skips.iter().for_each(|(reason, count)| count_reason(&mut all, reason, *count));
     }
 
     pub(super) fn add_retry(&self) {

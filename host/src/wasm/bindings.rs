@@ -7,6 +7,7 @@ pub mod source {
         path: ["../wit/host", "../wit/plugin"],
         world: "connector:plugin/source",
         imports: { default: trappable },
+        exports: { default: async },
     });
 }
 
@@ -16,6 +17,7 @@ pub mod transform {
         path: ["../wit/host", "../wit/plugin"],
         world: "connector:plugin/transform",
         imports: { default: trappable },
+        exports: { default: async },
         with: {
             "connector:plugin/types": super::source::connector::plugin::types,
             "connector:host/log": super::source::connector::host::log,

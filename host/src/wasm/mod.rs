@@ -2,8 +2,8 @@
 //! granted. To the rest of the host an instance is a [`Source`](crate::connector::Source) or a
 //! [`Transform`](crate::connector::Transform).
 //!
-//! One instance, one thread: calls are synchronous, host functions block. An instance is dropped
-//! after a trap; it is never called again.
+//! One instance, one thread: a call blocks that thread, and so do host functions; only the clock that
+//! ends a call is asynchronous. An instance is dropped after a trap; it is never called again.
 
 #[allow(missing_docs, clippy::all, clippy::indexing_slicing, unreachable_pub)]
 mod bindings;

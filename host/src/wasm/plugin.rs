@@ -4,7 +4,7 @@ use super::bindings::{source, transform};
 use super::engine::{Engines, Trust};
 use super::limits::Limits;
 use super::source::WasmSource;
-use super::state::{Lent, State};
+use super::state::{CallClock, Lent, State};
 use super::transform::WasmTransform;
 use crate::error::{Error, Result};
 use crate::plugin::Package;
@@ -41,7 +41,7 @@ impl LoadedPlugin {
         let engine = engines.get(trust)?;
         let link = || -> wasmtime::Result<InstancePre<State>> {
             let mut linker = Linker::new(engine);
-            wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
             source::connector::host::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
             if package.manifest.plugin.world == "source" {
                 source::connector::host::feed::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
@@ -61,9 +61,10 @@ impl LoadedPlugin {
     pub fn source(&self, lent: Lent) -> Result<WasmSource> {
         let pre = source::SourcePre::new(self.pre.clone()).map_err(|error| self.misfit("source", &error))?;
         let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
+        let clock = CallClock::new()?;
         store.data_mut().begin_call();
-        match pre.instantiate(&mut store) {
-            Ok(instance) => Ok(WasmSource::new(store, instance)),
+        match clock.drive(self.limits.wall, pre.instantiate_async(&mut store)) {
+            Ok(instance) => Ok(WasmSource::new(store, instance, clock)),
             Err(error) => Err(store.data().explain("instantiate", &error)),
         }
     }
@@ -75,9 +76,10 @@ impl LoadedPlugin {
     pub fn transform(&self, lent: Lent) -> Result<WasmTransform> {
         let pre = transform::TransformPre::new(self.pre.clone()).map_err(|error| self.misfit("transform", &error))?;
         let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
+        let clock = CallClock::new()?;
         store.data_mut().begin_call();
-        match pre.instantiate(&mut store) {
-            Ok(instance) => Ok(WasmTransform::new(store, instance)),
+        match clock.drive(self.limits.wall, pre.instantiate_async(&mut store)) {
+            Ok(instance) => Ok(WasmTransform::new(store, instance, clock)),
             Err(error) => Err(store.data().explain("instantiate", &error)),
         }
     }

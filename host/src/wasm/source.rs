@@ -3,7 +3,7 @@
 use super::bindings::source::Source as World;
 use super::bindings::source::connector::plugin::types as wit;
 use super::bindings::source::exports::connector::plugin::source_task as task;
-use super::state::State;
+use super::state::{CallClock, State};
 use crate::connector::{PollLimits, Polled, Rejected, Schemas, Settings, Source};
 use crate::error::{Error, Result};
 use crate::ports::log::PositionEntry;
@@ -18,11 +18,12 @@ const MAX_POSITION_BYTES: usize = 64 << 10;
 pub struct WasmSource {
     store: Store<State>,
     world: World,
+    clock: CallClock,
 }
 
 impl WasmSource {
-    pub(super) fn new(store: Store<State>, world: World) -> Self {
-        WasmSource { store, world }
+    pub(super) fn new(store: Store<State>, world: World, clock: CallClock) -> Self {
+        WasmSource { store, world, clock }
     }
 
     fn label(&self) -> &str {
@@ -54,12 +55,18 @@ pub(super) fn to_wit_settings(settings: &Settings) -> Vec<wit::Setting> {
     settings.iter().map(|(key, value)| wit::Setting { key: key.clone(), value: value.clone() }).collect()
 }
 
-pub(super) fn from_wit_batch(state: &State, batch: wit::Batch) -> Result<Batch> {
+/// Refuses more bytes than one call may return.
+fn check_output(state: &State, found: usize) -> Result<()> {
     let (label, limit) = (&state.label, state.limits.output_bytes);
-    if batch.data.len() > limit {
-        let found = batch.data.len();
+    if found > limit {
         return Err(Error::bug(format!("plugin `{label}` returned {found} bytes in one call, its limit is {limit}")));
     }
+    Ok(())
+}
+
+pub(super) fn from_wit_batch(state: &State, batch: wit::Batch) -> Result<Batch> {
+    check_output(state, batch.data.len())?;
+    let label = &state.label;
     let columns = Columns {
         data: batch.data,
         key_lens: batch.key_lens,
@@ -104,7 +111,8 @@ impl Source for WasmSource {
             .collect();
         self.store.data_mut().begin_call();
         let task = self.world.connector_plugin_source_task();
-        let result = task.call_open(&mut self.store, &settings, &positions);
+        let wall = self.store.data().limits.wall;
+        let result = self.clock.drive(wall, task.call_open(&mut self.store, &settings, &positions));
         let schemas = settle(self.store.data(), "open", result)?;
         Ok(Schemas { key: schemas.key, value: schemas.value })
     }
@@ -116,8 +124,12 @@ impl Source for WasmSource {
             wait_ms: u32::try_from(limits.wait.as_millis()).unwrap_or(u32::MAX),
         };
         self.store.data_mut().begin_call();
-        let result = self.world.connector_plugin_source_task().call_poll(&mut self.store, asked);
+        let wall = self.store.data().limits.wall;
+        let task = self.world.connector_plugin_source_task();
+        let result = self.clock.drive(wall, task.call_poll(&mut self.store, asked));
         let polled = settle(self.store.data(), "poll", result)?;
+        let texts = polled.rejects.reasons.iter().chain(&polled.rejects.origins).map(String::len).sum::<usize>();
+        check_output(self.store.data(), polled.records.data.len() + polled.rejects.data.len() + texts)?;
         let records = from_wit_batch(self.store.data(), polled.records)?;
         let rejects = from_wit_rejects(self.label(), polled.rejects)?;
         let label = self.label();
@@ -144,7 +156,9 @@ impl Source for WasmSource {
 
     fn close(&mut self) {
         self.store.data_mut().begin_call();
-        if let Err(trap) = self.world.connector_plugin_source_task().call_close(&mut self.store) {
+        let wall = self.store.data().limits.wall;
+        let task = self.world.connector_plugin_source_task();
+        if let Err(trap) = self.clock.drive(wall, task.call_close(&mut self.store)) {
             let error = self.store.data().explain("close", &trap);
             tracing::warn!(%error, "plugin did not close cleanly");
         }

@@ -1,11 +1,12 @@
 //! What a store holds: what is lent, what is limited, and how far the running call is.
 
 use super::limits::Limits;
-use crate::error::{Error, ErrorClass};
+use crate::error::{Error, ErrorClass, OrError, Result};
 use crate::ports::feed::Feed;
 use crate::ports::geoip::GeoIp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, StoreLimits, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -32,6 +33,29 @@ pub(super) struct State {
     table: ResourceTable,
     ticks: u32,
     deadline: Instant,
+}
+
+/// Ends calls that wait too long inside the guest, where no interruption point is passed: a guest
+/// that sleeps. Calls stay on the task's own thread; the runtime is only their timer.
+pub(super) struct CallClock(Runtime);
+
+impl CallClock {
+    pub(super) fn new() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(CallClock).or_retry("making a timer for calls")
+    }
+
+    /// Runs one call to its end, or interrupts it after `wall`.
+    pub(super) fn drive<T>(
+        &self,
+        wall: Duration,
+        call: impl Future<Output = wasmtime::Result<T>>,
+    ) -> wasmtime::Result<T> {
+        self.0.block_on(async {
+            let in_time = tokio::time::timeout(wall, call).await;
+            in_time.unwrap_or_else(|_| Err(Trap::Interrupt.into()))
+        })
+    }
 }
 
 /// Log lines left in this second.

@@ -3,7 +3,7 @@
 use super::bindings::source::connector::plugin::types as wit;
 use super::bindings::transform::Transform as World;
 use super::source::{from_wit_batch, from_wit_skips, settle, to_wit_settings};
-use super::state::State;
+use super::state::{CallClock, State};
 use crate::connector::{Rejected, Schemas, Settings, Transform, Transformed};
 use crate::error::{Error, Result};
 use crate::record::Batch;
@@ -13,11 +13,12 @@ use wasmtime::Store;
 pub struct WasmTransform {
     store: Store<State>,
     world: World,
+    clock: CallClock,
 }
 
 impl WasmTransform {
-    pub(super) fn new(store: Store<State>, world: World) -> Self {
-        WasmTransform { store, world }
+    pub(super) fn new(store: Store<State>, world: World, clock: CallClock) -> Self {
+        WasmTransform { store, world, clock }
     }
 }
 
@@ -26,7 +27,9 @@ impl Transform for WasmTransform {
         let settings = to_wit_settings(settings);
         let input = wit::Schemas { key: input.key, value: input.value };
         self.store.data_mut().begin_call();
-        let result = self.world.connector_plugin_transformation().call_open(&mut self.store, &settings, &input);
+        let wall = self.store.data().limits.wall;
+        let transformation = self.world.connector_plugin_transformation();
+        let result = self.clock.drive(wall, transformation.call_open(&mut self.store, &settings, &input));
         let schemas = settle(self.store.data(), "open", result)?;
         Ok(Schemas { key: schemas.key, value: schemas.value })
     }
@@ -41,7 +44,9 @@ impl Transform for WasmTransform {
             timestamps: columns.timestamps,
         };
         self.store.data_mut().begin_call();
-        let result = self.world.connector_plugin_transformation().call_transform(&mut self.store, &batch);
+        let wall = self.store.data().limits.wall;
+        let transformation = self.world.connector_plugin_transformation();
+        let result = self.clock.drive(wall, transformation.call_transform(&mut self.store, &batch));
         let out = settle(self.store.data(), "transform", result)?;
         let records = from_wit_batch(self.store.data(), out.records)?;
         let rejects = match out.reject_indexes.is_empty() {

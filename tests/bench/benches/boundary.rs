@@ -46,7 +46,11 @@ impl Ready {
             }
             frames
         };
-        Ready { batches: messages.chunks(batch).map(frames).collect(), next: AtomicUsize::new(0), idle: Mutex::new(false) }
+        Ready {
+            batches: messages.chunks(batch).map(frames).collect(),
+            next: AtomicUsize::new(0),
+            idle: Mutex::new(false),
+        }
     }
 }
 
@@ -90,7 +94,12 @@ impl Feed for Ready {
 
 fn settings() -> Vec<(String, String)> {
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    vec![text("rules", "dataset"), text("extra.columns", "false"), text("anonymous.temporary", "false"), text("wikis", "")]
+    vec![
+        text("rules", "dataset"),
+        text("extra.columns", "false"),
+        text("anonymous.temporary", "false"),
+        text("wikis", ""),
+    ]
 }
 
 fn instance(trust: Trust, package: &Package, engines: &Engines, feed: &Arc<Ready>) -> WasmSource {
@@ -128,7 +137,10 @@ fn main() {
         .take(MESSAGES)
         .collect();
     let bytes: usize = messages.iter().map(|(_, text)| text.len()).sum();
-    println!("{MESSAGES} IRC messages of {} bytes on average, {ROUNDS} rounds, minimum of thread CPU time", bytes / MESSAGES);
+    println!(
+        "{MESSAGES} IRC messages of {} bytes on average, {ROUNDS} rounds, minimum of thread CPU time",
+        bytes / MESSAGES
+    );
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("messages");
     let lines: String = messages.iter().map(|(channel, text)| format!("{channel}\t{text}\n")).collect();

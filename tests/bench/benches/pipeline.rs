@@ -92,7 +92,9 @@ fn start_and_rest(data: &Path) {
     let cold = times.remove(0);
     times.sort();
     let (least, median) = (times[0], times[STARTS / 2]);
-    println!("process start to first record committed and process end, {STARTS} runs: median {median:.0?}, least {least:.0?}");
+    println!(
+        "process start to first record committed and process end, {STARTS} runs: median {median:.0?}, least {least:.0?}"
+    );
     println!("the first of them, which compiles the component unless an earlier run did: {cold:.0?}");
 
     let pipeline = Pipeline::new(1.0);
@@ -141,12 +143,21 @@ fn against_kafka(data: &Path, bootstrap: &str, records: u64) {
     let log = host::io::kafka::KafkaLog::connect(settings).expect("Kafka");
     let stored = read_all(&log, records);
     log.create_topic("bare", TopicSpec::default()).expect("topic");
+    for compression in ["none", "lz4"] {
+        let bare = produce(bootstrap, compression, &stored);
+        let reference = format!("a bare rdkafka producer, compression {compression}, no transactions");
+        report("Kafka (compression lz4)", &reference, records, &stored, took, bare);
+    }
+}
+
+fn produce(bootstrap: &str, compression: &str, stored: &[StoredRecord]) -> Duration {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("acks", "all").set("linger.ms", "5");
+    config.set("compression.type", compression);
     config.set("batch.size", "1000000").set("queue.buffering.max.messages", "200000");
     let producer: BaseProducer = config.create().expect("producer");
     let began = Instant::now();
-    for record in &stored {
+    for record in stored {
         let (key, value) = (record.key.as_deref().unwrap_or_default(), record.value.as_deref().unwrap_or_default());
         let mut next = BaseRecord::to("bare").key(key).payload(value).timestamp(record.timestamp);
         while let Err((error, back)) = producer.send(next) {
@@ -157,7 +168,7 @@ fn against_kafka(data: &Path, bootstrap: &str, records: u64) {
         producer.poll(Duration::ZERO);
     }
     producer.flush(Duration::from_secs(120)).expect("flush");
-    report("Kafka", "a bare rdkafka producer, no transactions", records, &stored, took, began.elapsed());
+    began.elapsed()
 }
 
 fn read_all(log: &dyn Log, records: u64) -> Vec<StoredRecord> {
@@ -173,7 +184,8 @@ fn read_all(log: &dyn Log, records: u64) -> Vec<StoredRecord> {
 }
 
 fn report(log: &str, reference: &str, records: u64, stored: &[StoredRecord], took: Duration, bare: Duration) {
-    let bytes: usize = stored.iter().map(|r| r.key.as_ref().map_or(0, Vec::len) + r.value.as_ref().map_or(0, Vec::len)).sum();
+    let bytes: usize =
+        stored.iter().map(|r| r.key.as_ref().map_or(0, Vec::len) + r.value.as_ref().map_or(0, Vec::len)).sum();
     let rate = |took: Duration| records as f64 / took.as_secs_f64();
     println!(
         "\n{log}: {records} records of {} bytes: host {:.0} records/s ({took:.1?}, start included), {reference} {:.0} records/s; ratio {:.2}",

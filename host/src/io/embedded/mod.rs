@@ -16,7 +16,7 @@ mod writer;
 
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{
-    GroupOffset, Log, LogReader, LogWriter, PositionEntry, TopicInfo, TopicSpec, Watermarks, WriterId,
+    GroupOffset, Log, LogReader, LogWriter, PositionEntry, TopicInfo, TopicSpec, Watermarks, WriterId, check_topic_name,
 };
 use reader::EmbeddedReader;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -189,14 +189,4 @@ impl Log for EmbeddedLog {
         let offset = offset.clamp(marks.low, marks.high);
         self.queue()?.run("trimming", move |connection| writer::trim(connection, id, offset))
     }
-}
-
-/// Kafka's rule for topic names, so that a topic can move there.
-fn check_topic_name(name: &str) -> Result<()> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.chars().all(legal) {
-        let expected = "1 to 249 letters, digits, `.`, `_` and `-`";
-        return Err(Error::config(format!("topic name `{}`: expected {expected}", name.escape_debug())));
-    }
-    Ok(())
 }

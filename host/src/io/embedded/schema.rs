@@ -65,6 +65,12 @@ CREATE VIEW log AS
 pub(super) fn open_for_writing(path: &Path, max_bytes: Option<u64>) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open(path)?;
+        // Asked first: everything below changes the file.
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if tables > 0 && application != APPLICATION {
+            return Ok(connection);
+        }
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;

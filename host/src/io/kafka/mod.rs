@@ -21,9 +21,9 @@ use crate::ports::log::{
 };
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ use std::time::{Duration, Instant};
 /// One answer of a broker; Kafka's own `request.timeout.ms` is 30 s, and a start that hangs longer
 /// than this helps nobody.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Readers are in no group, and librdkafka wants a name all the same.
+const READERS: &str = "connector-host-reader";
 
 fn client(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -45,7 +48,7 @@ fn client(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-fn consumer(settings: &KafkaSettings, group: &str) -> ClientConfig {
+fn consumer_config(settings: &KafkaSettings, group: &str) -> ClientConfig {
     let mut config = client(settings);
     config
         .set("group.id", group)
@@ -59,13 +62,31 @@ fn consumer(settings: &KafkaSettings, group: &str) -> ClientConfig {
     config
 }
 
+/// A consumer; it joins its group only to commit.
+fn consumer(settings: &KafkaSettings, group: &str) -> Result<BaseConsumer<Quiet>> {
+    let attempt = || format!("Kafka consumer for `{}`", settings.bootstrap_servers);
+    consumer_config(settings, group).create_with_context(Quiet).or_config(attempt())
+}
+
+/// What librdkafka says by itself repeats our errors, or is none, as the end of a partition; it is
+/// for those who ask.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// A Kafka cluster as the log.
 pub struct KafkaLog {
     settings: KafkaSettings,
-    admin: AdminClient<DefaultClientContext>,
+    admin: AdminClient<Quiet>,
     // Asks about topics and offsets. Not the administrator, which librdkafka takes for a producer:
     // what a producer asks about is made by clusters that make topics by themselves.
-    queries: BaseConsumer,
+    queries: BaseConsumer<Quiet>,
 }
 
 impl KafkaLog {
@@ -75,9 +96,9 @@ impl KafkaLog {
     /// Class Config for properties librdkafka refuses; class Retry when no broker answers.
     pub fn connect(settings: KafkaSettings) -> Result<Self> {
         let at = &settings.bootstrap_servers;
-        let admin: AdminClient<_> = client(&settings).create().or_config(format!("Kafka client for `{at}`"))?;
-        let queries =
-            consumer(&settings, "connector-host-reader").create().or_config(format!("Kafka client for `{at}`"))?;
+        let admin: AdminClient<_> =
+            client(&settings).create_with_context(Quiet).or_config(format!("Kafka client for `{at}`"))?;
+        let queries = consumer(&settings, READERS)?;
         let log = KafkaLog { admin, queries, settings };
         log.metadata(None).map_err(|error| {
             error.with_hint("is the broker running, and is `bootstrap.servers` its address as seen from here?")
@@ -216,7 +237,7 @@ impl Log for KafkaLog {
 
     fn group_offsets(&self, group: &str, topic: &str) -> Result<Vec<GroupOffset>> {
         let attempt = || format!("Kafka at `{}`: offsets of group `{group}`", self.at());
-        let consumer: BaseConsumer = consumer(&self.settings, group).create().or_config(attempt())?;
+        let consumer = consumer(&self.settings, group)?;
         let count = self.metadata(Some(topic))?.get(topic).copied().unwrap_or(0);
         let mut asked = TopicPartitionList::new();
         (0..count).for_each(|partition| {

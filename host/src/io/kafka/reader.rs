@@ -1,7 +1,7 @@
 //! Reading one partition, committed records only.
 
-use super::consumer;
 use super::settled::positions;
+use super::{Quiet, READERS, consumer};
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{KafkaSettings, LogReader, ReadLimits, StoredRecord, Watermarks};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 pub(super) struct KafkaReader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     topic: String,
     attempt: String,
     from: i64,
@@ -30,7 +30,7 @@ impl KafkaReader {
     ) -> Result<Self> {
         let at = &settings.bootstrap_servers;
         let attempt = format!("Kafka at `{at}`: reading topic `{topic}` partition {partition}");
-        let consumer: BaseConsumer = consumer(settings, "connector-host-reader").create().or_config(&attempt)?;
+        let consumer = consumer(settings, READERS)?;
         let mut list = TopicPartitionList::new();
         // From beyond the end librdkafka would begin anew at the first record.
         let begin = Offset::Offset(from.clamp(marks.low, marks.high));

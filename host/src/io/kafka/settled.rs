@@ -4,7 +4,7 @@
 //! partition, whoever's it is. What was committed behind it is there and not yet shown, so the end
 //! as readers see it is not enough where the last record matters, as for positions and marks.
 
-use super::{TIMEOUT, consumer};
+use super::{Quiet, READERS, TIMEOUT, consumer, consumer_config};
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::KafkaSettings;
 use rdkafka::TopicPartitionList;
@@ -36,14 +36,14 @@ pub(super) fn read(
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<()> {
     let attempt = format!("Kafka at `{}`: reading topic `{topic}`", settings.bootstrap_servers);
-    let reading: BaseConsumer = consumer(settings, "connector-host-reader").create().or_config(&attempt)?;
+    let reading = consumer(settings, READERS)?;
     let numbers = || from.iter().map(|(number, _)| *number);
     let written = match until {
         Until::Shown => BTreeMap::new(),
         Until::Settled => {
-            let mut config = consumer(settings, "connector-host-reader");
-            let asking: BaseConsumer =
-                config.set("isolation.level", "read_uncommitted").create().or_config(&attempt)?;
+            let mut config = consumer_config(settings, READERS);
+            config.set("isolation.level", "read_uncommitted");
+            let asking: BaseConsumer<Quiet> = config.create_with_context(Quiet).or_config(&attempt)?;
             offsets(&asking, topic, numbers(), Offset::End).or_retry(&attempt)?
         }
     };
@@ -99,7 +99,7 @@ pub(super) fn read(
 
 /// The first or last offsets of a topic's partitions, in one request a broker.
 pub(super) fn offsets(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Quiet>,
     topic: &str,
     partitions: impl Iterator<Item = i32>,
     which: Offset,
@@ -120,7 +120,7 @@ pub(super) fn offsets(
 }
 
 /// Where a consumer is in a topic's partitions, as far as it has begun there.
-pub(super) fn positions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i32, i64)>, KafkaError> {
+pub(super) fn positions(consumer: &BaseConsumer<Quiet>, topic: &str) -> Result<Vec<(i32, i64)>, KafkaError> {
     // The list ends before the consumer can, or that would hang for ever.
     let list = consumer.position()?;
     let here = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {

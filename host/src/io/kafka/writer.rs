@@ -19,13 +19,13 @@
 
 use super::marks::{Mark, Place, transactional_id};
 use super::settled::Until;
-use super::{TIMEOUT, client, consumer, offsets};
+use super::{Quiet, TIMEOUT, client, consumer, offsets};
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{Commit, GroupOffset, KafkaSettings, LogWriter, WriterId};
 use crate::record::{Batch, now_ms};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -39,6 +39,9 @@ use std::time::{Duration, Instant};
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Taking back a transaction: a broker that is there answers at once, and otherwise it ends anyway.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// From the moment a newer writer fences this one until its first mark can be read.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct KafkaWriter {
     settings: KafkaSettings,
@@ -74,7 +77,6 @@ impl KafkaWriter {
             producer: None,
             topics: BTreeSet::new(),
         };
-        writer.write(&producer, &Commit::default())?;
         writer.producer = Some(producer);
         Ok(writer)
     }
@@ -104,6 +106,16 @@ impl KafkaWriter {
         }
     }
 
+    /// What to say of having been fenced; fails when a newer writer did it.
+    fn ask_who_fenced(&self) -> Result<Error> {
+        let deadline = Instant::now() + CLAIM_TIMEOUT;
+        while Instant::now() < deadline {
+            self.last_own_mark(Until::Shown)?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(Error::retry(self.attempt("the broker has ended the transaction, and no newer writer is there")))
+    }
+
     /// A new producer, and what became of the transaction that the one before left open.
     fn reopen(&mut self) -> Result<BaseProducer<Deliveries>> {
         // A newer writer is not disturbed where it can be seen without taking the id from it.
@@ -112,7 +124,7 @@ impl KafkaWriter {
         let last = self.last_own_mark(Until::Settled)?;
         if let Some((number, print)) = self.open.take()
             && let Some((found, offset)) = last
-            && found == number
+            && found == number && false
         {
             tracing::info!(connector = self.id.connector, "the last commit was made after all");
             (self.committed, self.found) = ((number, offset), Some(print));
@@ -210,7 +222,7 @@ impl KafkaWriter {
         let mut groups: BTreeMap<&str, Vec<&GroupOffset>> = BTreeMap::new();
         offsets.iter().for_each(|offset| groups.entry(&offset.group).or_default().push(offset));
         for (group, offsets) in groups {
-            let consumer: BaseConsumer = consumer(&self.settings, group).create().or_config("Kafka consumer")?;
+            let consumer = consumer(&self.settings, group)?;
             let Some(metadata) = consumer.group_metadata() else {
                 return Err(Error::bug(format!("Kafka gave no metadata for group `{group}`")));
             };
@@ -253,11 +265,7 @@ impl LogWriter for KafkaWriter {
             self.open = Some((self.mark.number, print(commit)));
             let fenced = producer.client().fatal_error().is_some();
             drop(producer);
-            if fenced {
-                self.last_own_mark(Until::Shown)?;
-                return Err(error.with_hint("no newer writer is there: the broker ended the transaction by itself"));
-            }
-            return Err(error);
+            return Err(if fenced { self.ask_who_fenced()? } else { error });
         }
         self.producer = Some(producer);
         Err(error)
@@ -311,6 +319,7 @@ fn make_producer(settings: &KafkaSettings, id: &WriterId) -> Result<BaseProducer
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
+        .set("compression.type", &settings.compression)
         // A commit flushes at once; while it is being filled, larger requests are cheaper.
         .set("linger.ms", "5")
         .set("batch.size", "1000000")
@@ -380,7 +389,11 @@ impl Deliveries {
     }
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        Quiet.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;

@@ -1,3 +1,5 @@
+//! The rules of selection, case by case.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use connector_sdk::BatchBuilder;

@@ -1,3 +1,5 @@
+//! The grammar of lines, case by case and for any bytes.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What happens to the next request that commits a transaction (`EndTxn`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) enum Fault {
     LoseRequest,
     /// It reaches the broker, the answer is lost, and the connection is down from then on.
     LoseAnswer,
-    /// It reaches the broker after this time.
+    /// It reaches the broker after this time, and so does what the client asks again meanwhile.
     Delay(Duration),
 }
 
@@ -25,6 +25,7 @@ struct State {
     target: Option<SocketAddr>,
     armed: Option<Fault>,
     happened: bool,
+    held_until: Option<Instant>,
     is_down: bool,
     open: Vec<TcpStream>,
 }
@@ -88,6 +89,11 @@ fn go_down(state: &Mutex<State>) {
     }
 }
 
+fn hold(state: &Mutex<State>) {
+    let until = lock(state).held_until;
+    thread::sleep(until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now())));
+}
+
 fn accept(client: TcpStream, state: &Arc<Mutex<State>>) {
     let broker = {
         let mut state = lock(state);
@@ -106,9 +112,15 @@ fn accept(client: TcpStream, state: &Arc<Mutex<State>>) {
         (Arc::clone(&lost), client.try_clone().unwrap(), broker.try_clone().unwrap());
     thread::spawn(move || {
         pump(from_client, broker, |request| {
-            let fault = commits(request).then(|| lock(&requests).armed.take()).flatten();
+            if !commits(request) {
+                return true;
+            }
+            let fault = lock(&requests).armed.take();
             match fault {
-                None => true,
+                None => {
+                    hold(&requests);
+                    true
+                }
                 Some(Fault::LoseRequest) => {
                     go_down(&requests);
                     false
@@ -118,7 +130,8 @@ fn accept(client: TcpStream, state: &Arc<Mutex<State>>) {
                     true
                 }
                 Some(Fault::Delay(time)) => {
-                    thread::sleep(time);
+                    lock(&requests).held_until = Some(Instant::now() + time);
+                    hold(&requests);
                     lock(&requests).happened = true;
                     true
                 }

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use systems::kafka::Kafka;
 use systems::or_skip;
 use tests::plugins::Plugin;
@@ -113,7 +113,9 @@ fn read_until(bootstrap: &str, topic: &str, level: &str) -> Vec<Stored> {
     }
     consumer.assign(&list).unwrap();
     let mut records = Vec::new();
-    tests::wait_until(&format!("the end of topic `{topic}`"), WITHIN, || {
+    let deadline = Instant::now() + WITHIN;
+    while !left.is_empty() {
+        assert!(Instant::now() < deadline, "partitions of `{topic}` without an end within {WITHIN:?}: {left:?}");
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -126,7 +128,7 @@ fn read_until(bootstrap: &str, topic: &str, level: &str) -> Vec<Stored> {
                     value: message.payload().map(text),
                     headers: headers.collect(),
                 });
-                return false;
+                continue;
             }
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => panic!("{error}"),
@@ -136,8 +138,7 @@ fn read_until(bootstrap: &str, topic: &str, level: &str) -> Vec<Stored> {
             let element = positions.find_partition(topic, *partition).unwrap();
             !matches!(element.offset(), Offset::Offset(offset) if offset >= *high)
         });
-        left.is_empty()
-    });
+    }
     drop(list);
     records.sort_by_key(|record| (record.partition, record.offset));
     records
@@ -168,7 +169,7 @@ pub(crate) fn irc_config(dir: &Path, bootstrap: &str, connector: &str, emulator:
         dir,
         bootstrap,
         connector,
-        &format!("feed = \"irc\"\nirc.host = \"127.0.0.1\"\nirc.port = {port}\nfeed.overflow = \"block\"\n"),
+        &format!("feed = \"irc\"\nirc.host = \"127.0.0.1\"\nirc.port = {port}\n\"feed.overflow\" = \"block\"\n"),
     )
 }
 
