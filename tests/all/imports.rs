@@ -333,7 +333,7 @@ fn the_example_configuration_shows_every_key() {
     let shown: Vec<&str> = text
         .lines()
         .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once('='))
-        .map(|(key, _)| key.trim())
+        .map(|(key, _)| key.trim().trim_matches('"'))
         .collect();
     for key in WORKER_KEYS.iter().chain(CONNECTOR_KEYS) {
         assert!(shown.contains(&key.name), "config/host.toml does not show `{}`", key.name);

@@ -208,19 +208,20 @@ fn as_json(topic: &str, record: &StoredRecord) -> Value {
 
 fn as_text(record: &StoredRecord) -> String {
     // Control characters could drive the terminal.
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    };
     let show = |bytes: &Option<Vec<u8>>| match bytes {
         None => "(null)".to_owned(),
-        Some(bytes) => {
-            let text = String::from_utf8_lossy(bytes);
-            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
-        }
+        Some(bytes) => plain(&String::from_utf8_lossy(bytes)),
     };
     // Any number can stand there; those outside the years 1970 to 9999 are shown as numbers.
     let millis = u64::try_from(record.timestamp).ok().filter(|millis| *millis < 253_402_300_800_000);
     let time = millis.map_or(record.timestamp.to_string(), |millis| {
         humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + Duration::from_millis(millis)).to_string()
     });
-    let headers: Vec<String> = record.headers.iter().map(|(name, value)| format!("{name}={}", show(value))).collect();
+    let headers: Vec<String> =
+        record.headers.iter().map(|(name, value)| format!("{}={}", plain(name), show(value))).collect();
     let mut text =
         format!("{}:{}  {time}  {}  {}", record.partition, record.offset, show(&record.key), show(&record.value));
     if !headers.is_empty() {
