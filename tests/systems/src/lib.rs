@@ -4,6 +4,8 @@
 //! starting it gives the reason, and a suite says so and passes ([`or_skip`]), unless the environment
 //! variable [`REQUIRE`] is `1`.
 
+#![allow(clippy::panic, clippy::print_stderr, clippy::indexing_slicing)]
+
 pub mod kafka;
 mod maven;
 mod watched;

@@ -144,19 +144,35 @@ impl KafkaLog {
         }
     }
 
+    /// Makes a topic unless it is there, which needs no right to make topics, and waits until the
+    /// broker answers for it.
     fn make_topic(&self, topic: &NewTopic<'_>) -> Result<bool> {
+        let made = !self.metadata(None)?.contains_key(topic.name) && self.ask_for_topic(topic)?;
+        // Brokers hear of a topic a moment after the controller has made it.
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            if let Some(partitions) = self.metadata(None)?.get(topic.name)
+                && self.describe_topic(topic.name, *partitions)?.is_some()
+            {
+                return Ok(made);
+            }
+            if Instant::now() >= deadline {
+                let (name, seconds) = (topic.name, TIMEOUT.as_secs());
+                return Err(Error::retry(format!(
+                    "Kafka at `{}`: topic `{name}` is not listed {seconds} s after it was made",
+                    self.at()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ask_for_topic(&self, topic: &NewTopic<'_>) -> Result<bool> {
         let attempt = || format!("Kafka at `{}`: creating topic `{}`", self.at(), topic.name);
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let results = futures_executor::block_on(self.admin.create_topics([topic], &options)).or_retry(attempt())?;
         match results.into_iter().next() {
-            // Brokers hear of a topic a moment after the controller has made it.
-            Some(Ok(_)) => {
-                let deadline = Instant::now() + TIMEOUT;
-                while self.describe_topic(topic.name, topic.num_partitions)?.is_none() && Instant::now() < deadline {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                Ok(true)
-            }
+            Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code @ (RDKafkaErrorCode::InvalidTopic | RDKafkaErrorCode::InvalidReplicationFactor)))) => {
                 Err(Error::config(format!("{}: {code}", attempt())))

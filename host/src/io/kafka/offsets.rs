@@ -65,7 +65,7 @@ pub(super) fn read_positions(
     let attempt = || format!("Kafka at `{}`: reading topic `{topic}`", log.at());
     let first = settled::offsets(&log.queries, topic, 0..partitions, Offset::Beginning).or_retry(attempt())?;
     let mut last: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-    settled::read(&log.settings, topic, &Vec::from_iter(first), Until::Shown, |record| {
+    settled::read(&log.settings, topic, &Vec::from_iter(first), Until::Settled, |record| {
         let Some((name, partition)) = record.key().and_then(decode_key) else { return };
         if name == connector {
             let value = record.payload().and_then(|value| serde_json::from_slice(value).ok());

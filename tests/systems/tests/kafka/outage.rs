@@ -1,6 +1,9 @@
 //! A broker that dies under a running host.
 
-use crate::support::{WITHIN, assert_each_once, edits, end, irc_config, read, read_now};
+use crate::support::{
+    WITHIN, assert_each_once, commit_of, commit_until_made, connect, edits, end, id, irc_config, read, read_now, values,
+};
+use host::ports::log::{Log, TopicSpec};
 use host_emulators::edits::Edit;
 use host_emulators::irc;
 use systems::kafka::Kafka;
@@ -45,4 +48,20 @@ fn a_broker_that_dies_and_comes_back_loses_nothing_and_doubles_nothing() {
     assert!(found == pages, "{} records for {} edits, or not in their order", found.len(), pages.len());
     let urls = records.iter().map(|r| r.json()["diffUrl"].as_str().unwrap().to_owned());
     assert_each_once(&records, "diffUrl", std::collections::BTreeSet::from_iter(urls));
+}
+
+#[test]
+fn a_writer_goes_on_after_its_broker_was_restarted() {
+    let Some(mut kafka) = or_skip(Kafka::start()) else { return };
+    let log = connect(kafka.bootstrap());
+    log.create_topic("restarted", TopicSpec::default()).unwrap();
+    let mut writer = log.writer(&id("restarted")).unwrap();
+    writer.commit(&commit_of("restarted", &["a"])).unwrap();
+    kafka.stop().unwrap();
+    kafka.restart().unwrap();
+    commit_until_made(writer.as_mut(), &commit_of("restarted", &["b"]));
+    kafka.kill().unwrap();
+    kafka.restart().unwrap();
+    commit_until_made(writer.as_mut(), &commit_of("restarted", &["c"]));
+    assert_eq!(values(kafka.bootstrap(), "restarted"), ["a", "b", "c"]);
 }
