@@ -206,8 +206,8 @@ pub trait LogWriter: Send {
     /// nothing of it is, and the same commit may be tried again.
     ///
     /// # Errors
-    /// Class Retry when the log is out of reach or full; class Bug when a newer writer has
-    /// taken over.
+    /// Class Retry when the log is out of reach or full; class Config when a newer writer
+    /// has taken over.
     fn commit(&mut self, commit: &Commit) -> Result<()>;
 }
 

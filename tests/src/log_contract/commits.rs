@@ -94,9 +94,9 @@ pub(super) fn a_newer_writer_fences_the_older(t: &Trial<'_>) {
     };
     older.commit(&at("a", b"1")).unwrap();
     let mut newer = t.writer("c");
-    refused(older.commit(&at("from the grave", b"9")), ErrorClass::Bug);
+    refused(older.commit(&at("from the grave", b"9")), ErrorClass::Config);
     newer.commit(&at("b", b"2")).unwrap();
-    refused(older.commit(&at("from the grave", b"9")), ErrorClass::Bug);
+    refused(older.commit(&at("from the grave", b"9")), ErrorClass::Config);
     // Another connector and another task are not in its way.
     t.writer("other").commit(&appends([(&topic, texts(["c"]))])).unwrap();
     t.log.writer(&WriterId { connector: t.name("c"), task: 1 }).unwrap();

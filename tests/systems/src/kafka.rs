@@ -62,12 +62,12 @@ impl Kafka {
         {
             std::fs::write(folder.path().join(name), text).map_err(|error| format!("`{name}` of a broker: {error}"))?;
         }
-        format_storage(&jars, folder.path())?;
         let program = java_command(&jars, folder.path(), "kafka.Kafka", &["server.properties"]);
         let words: Vec<_> = std::iter::once(program.get_program()).chain(program.get_args()).collect();
         // From here on the watching shell removes the folder.
         let folder = folder.keep();
         let watched = Watched::new(&folder, &folder.join("broker.log"), &words)?;
+        format_storage(&jars, &folder)?;
         let mut kafka = Kafka { bootstrap: format!("127.0.0.1:{port}"), folder, jars, watched };
         kafka.restart()?;
         Ok(kafka)

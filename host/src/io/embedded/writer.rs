@@ -238,7 +238,7 @@ impl LogWriter for EmbeddedWriter {
                 .query_row(params![id.connector, id.task], |row| row.get(0))?;
             if current != epoch {
                 let WriterId { connector, task } = &id;
-                return Ok(Err(Error::bug(format!(
+                return Ok(Err(Error::config(format!(
                     "connector `{connector}` task {task}: a newer writer (epoch {current}) has taken over from epoch {epoch}"
                 ))));
             }

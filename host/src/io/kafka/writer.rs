@@ -96,7 +96,9 @@ impl KafkaWriter {
     }
 
     fn taken_over(&self) -> Error {
-        Error::bug(self.attempt("a newer writer has taken over"))
+        // Not a defect: starting again would only take it back, and so on for ever.
+        let error = Error::config(self.attempt("a newer writer has taken over"));
+        error.with_hint("another host runs a connector of this name: stop one of them, or rename it")
     }
 
     /// Refuses to go on when the last mark is another writer's.

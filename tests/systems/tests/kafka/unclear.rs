@@ -95,7 +95,7 @@ fn an_older_writer_that_comes_back_after_a_newer_one_has_begun_is_at_its_end() {
         }
         for _ in 0..2 {
             let error = older.commit(&unclear).unwrap_err();
-            assert_eq!(error.class(), ErrorClass::Bug, "{error}");
+            assert_eq!(error.class(), ErrorClass::Config, "{error}");
             assert!(error.to_string().contains("a newer writer has taken over"), "{error}");
         }
         // Not disturbed by the older one's end.
