@@ -3,6 +3,7 @@
 
 use crate::cli::{emulated, offsets, run, started};
 use host::io::embedded::EmbeddedLog;
+use host::ports::log::StoredRecord;
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::eventstreams;
 use std::collections::BTreeSet;
@@ -58,7 +59,7 @@ fn kills_in_the_middle_of_a_stream_lose_and_repeat_nothing() {
     let log = EmbeddedLog::open_read_only(&dir.path().join("host-data")).unwrap();
     let records = read_topic(&log, "wikipedia");
     assert_dense(&records);
-    let id = |record| payload(record)["eventId"].as_str().unwrap().to_owned();
+    let id = |record: &StoredRecord| payload(record)["eventId"].as_str().unwrap().to_owned();
     let found: BTreeSet<String> = records.iter().map(id).collect();
     assert_eq!((records.len(), found), (expected.len(), expected));
 }

@@ -202,8 +202,10 @@ pub trait Log: Send + Sync {
 
 /// Writes commits.
 pub trait LogWriter: Send {
-    /// Makes one commit. When it returns, all of it is durable and visible; after an error
-    /// nothing of it is, and the same commit may be tried again.
+    /// Makes one commit, whole or not at all. When it returns, it is durable; Kafka shows it to
+    /// readers a moment later. After an error of class Retry it may have been made after all (an
+    /// answer that was lost): give the same commit again, and the writer finds out and does not
+    /// make it twice. After an error of any other class it was not made.
     ///
     /// # Errors
     /// Class Retry when the log is out of reach or full; class Config when a newer writer
