@@ -44,7 +44,7 @@ fn a_data_file_that_is_no_log_is_refused_and_left_alone() {
         drop(EmbeddedLog::open(file.parent().unwrap(), None).unwrap());
         rusqlite::Connection::open(file).unwrap().pragma_update(None, "user_version", 7).unwrap();
     };
-    check(&other_version, &["version 7, this host reads version 1"]);
+    check(&other_version, &["version 7, this host reads version 2"]);
 }
 
 #[test]

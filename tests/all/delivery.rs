@@ -3,7 +3,7 @@
 //! edit by edit: nothing is missing, twice, or out of order.
 
 use host::ports::log::{PositionEntry, StoredRecord};
-use host::worker::{ConnectorStatus, TaskState};
+use host::worker::{TaskState, TaskStatus};
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::{Fault, Handle, Lines, eventstreams, irc};
 use serde_json::json;
@@ -49,14 +49,14 @@ fn pages_of(records: &[StoredRecord]) -> Vec<String> {
 }
 
 /// Everything a feed gave ended somewhere.
-fn assert_accounted(status: &ConnectorStatus) {
+fn assert_accounted(status: &TaskStatus) {
     let feed = status.feed.as_ref().unwrap();
     let counts = &status.counts;
     let accounted = counts.records + counts.rejected + counts.skips.values().sum::<u64>();
     assert_eq!((feed.received, feed.overflowed), (accounted, 0), "{status:#?}");
 }
 
-fn wait_for_inputs(running: &Running, inputs: usize) -> ConnectorStatus {
+fn wait_for_inputs(running: &Running, inputs: usize) -> TaskStatus {
     running.wait("wikipedia", &format!("{inputs} inputs to be accounted for"), WITHIN, |status| {
         let counts = &status.counts;
         counts.records + counts.rejected + counts.skips.values().sum::<u64>() >= inputs as u64
@@ -224,7 +224,7 @@ fn stream(emulator: &Handle) -> Connector {
     Connector::new("wikipedia", Plugin::WikiSource).eventstreams(emulator).set("extra.columns", true)
 }
 
-fn wait_for_records(running: &Running, records: usize) -> ConnectorStatus {
+fn wait_for_records(running: &Running, records: usize) -> TaskStatus {
     let what = format!("{records} records");
     running.wait("wikipedia", &what, WITHIN, |status| status.counts.records >= records as u64)
 }

@@ -3,7 +3,7 @@
 //! no plugin survives costs that input alone.
 
 use host::ports::log::StoredRecord;
-use host::worker::{ConnectorStatus, TaskState};
+use host::worker::{TaskState, TaskStatus};
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::{Handle, irc};
 use std::path::Path;
@@ -65,8 +65,8 @@ fn run_beside_healthy(
     dir: &Path,
     connector: Connector,
     what: &str,
-    condition: impl Fn(&ConnectorStatus) -> bool,
-) -> (Running, ConnectorStatus) {
+    condition: impl Fn(&TaskStatus) -> bool,
+) -> (Running, TaskStatus) {
     let (_feed, healthy, records) = healthy();
     let mut running = start(dir, &[connector, healthy], None);
     let status = running.wait("unruly", what, WITHIN, condition);
@@ -143,7 +143,7 @@ fn a_plugin_that_refuses_its_options_fails_at_once() {
 fn what_a_plugin_gave_before_it_refused_is_kept() {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "config later");
-    let failed = |status: &ConnectorStatus| matches!(status.state, TaskState::Failed(_));
+    let failed = |status: &TaskStatus| matches!(status.state, TaskState::Failed(_));
     let (running, status) = run_beside_healthy(dir.path(), connector, "a late refusal", failed);
     assert_eq!((status.restarts, status.state.trace().unwrap().contains("went stale")), (0, true), "{status:?}");
     let records = read_topic(running.log(), "unruly");
@@ -156,13 +156,8 @@ fn texts(records: &[StoredRecord]) -> Vec<String> {
 }
 
 /// Waits until an unruly connector has settled every frame, and checks what became of each.
-fn check_delivery(
-    connector: Connector,
-    dir: &Path,
-    records: &[String],
-    letters: &[String],
-) -> (Running, ConnectorStatus) {
-    let settled = |status: &ConnectorStatus| {
+fn check_delivery(connector: Connector, dir: &Path, records: &[String], letters: &[String]) -> (Running, TaskStatus) {
+    let settled = |status: &TaskStatus| {
         let settled = status.counts.records + status.counts.rejected == (records.len() + letters.len()) as u64;
         (settled && status.state == TaskState::Running) || status.state.is_over()
     };
@@ -248,7 +243,7 @@ fn a_transform_that_misbehaves_fails_its_own_connector() {
         let dir = tempdir().unwrap();
         let (_feed, connector) = unruly(dir.path(), "none");
         let connector = connector.transform(Plugin::UnrulyTransform, &[("mode", mode)]);
-        let failed = |status: &ConnectorStatus| matches!(status.state, TaskState::Failed(_));
+        let failed = |status: &TaskStatus| matches!(status.state, TaskState::Failed(_));
         let (running, status) = run_beside_healthy(dir.path(), connector, "the connector to fail", failed);
         let trace = status.state.trace().unwrap();
         assert!(trace.contains(expected) && trace.contains("unruly_transform@0.1.0"), "{mode}: {trace}");
@@ -264,7 +259,7 @@ fn records_that_a_transform_drops_are_taken_for_done() {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "none");
     let connector = connector.transform(Plugin::UnrulyTransform, &[("mode", "drop all")]);
-    let committed = |status: &ConnectorStatus| status.counts.commits > 0;
+    let committed = |status: &TaskStatus| status.counts.commits > 0;
     let (running, _) = run_beside_healthy(dir.path(), connector, "a commit", committed);
     assert!(read_topic(running.log(), "unruly").is_empty());
     assert_eq!(running.log().positions("unruly").unwrap().len(), 1);
@@ -274,7 +269,7 @@ fn records_that_a_transform_drops_are_taken_for_done() {
 fn a_plugin_that_invents_reasons_to_skip_does_not_fill_the_host() {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "invent reasons");
-    let over = |status: &ConnectorStatus| status.counts.records == frames().len() as u64 || status.state.is_over();
+    let over = |status: &TaskStatus| status.counts.records == frames().len() as u64 || status.state.is_over();
     let (_, status) = run_beside_healthy(dir.path(), connector, "its records, or its end", over);
     let (reasons, skips) = (status.counts.skips.len(), status.counts.skips.values().sum::<u64>());
     assert!(reasons <= 10_000, "{reasons} reasons are kept for ever");
@@ -285,7 +280,7 @@ fn a_plugin_that_invents_reasons_to_skip_does_not_fill_the_host() {
 fn a_plugin_sees_nothing_outside_of_its_sandbox() {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "look around");
-    let seen = |status: &ConnectorStatus| status.counts.records > 0;
+    let seen = |status: &TaskStatus| status.counts.records > 0;
     let (running, _) = run_beside_healthy(dir.path(), connector, "its report", seen);
     let report = text(&read_topic(running.log(), "unruly")[0]).to_owned();
     assert!(report.starts_with("env 0, files 0, file false, net Err("), "{report}");

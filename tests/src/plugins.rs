@@ -18,10 +18,21 @@ pub enum Plugin {
     UnrulySource,
     /// Passes records on and misbehaves by its option `mode`.
     UnrulyTransform,
+    /// `plugins/spool_layout`: directories and names of a spool.
+    SpoolLayout,
+    /// A layout that misbehaves by its option `mode`.
+    UnrulyLayout,
 }
 
 impl Plugin {
-    const ALL: [Plugin; 4] = [Plugin::WikiSource, Plugin::SelectEdits, Plugin::UnrulySource, Plugin::UnrulyTransform];
+    const ALL: [Plugin; 6] = [
+        Plugin::WikiSource,
+        Plugin::SelectEdits,
+        Plugin::UnrulySource,
+        Plugin::UnrulyTransform,
+        Plugin::SpoolLayout,
+        Plugin::UnrulyLayout,
+    ];
 
     /// The plugin's own name, which a connector on the command line gets.
     pub fn name(self) -> &'static str {
@@ -30,6 +41,8 @@ impl Plugin {
             Plugin::SelectEdits => "select_edits",
             Plugin::UnrulySource => "unruly_source",
             Plugin::UnrulyTransform => "unruly_transform",
+            Plugin::SpoolLayout => "spool_layout",
+            Plugin::UnrulyLayout => "unruly_layout",
         }
     }
 
@@ -40,6 +53,8 @@ impl Plugin {
             Plugin::SelectEdits => "plugins/examples/select_edits",
             Plugin::UnrulySource => "tests/fixtures/components/unruly_source",
             Plugin::UnrulyTransform => "tests/fixtures/components/unruly_transform",
+            Plugin::SpoolLayout => "plugins/spool_layout",
+            Plugin::UnrulyLayout => "tests/fixtures/components/unruly_layout",
         }
     }
 
@@ -48,7 +63,7 @@ impl Plugin {
     /// # Panics
     /// When it does not build, with the compiler's words.
     pub fn path(self) -> &'static Path {
-        static BUILT: [OnceLock<PathBuf>; 4] = [const { OnceLock::new() }; 4];
+        static BUILT: [OnceLock<PathBuf>; 6] = [const { OnceLock::new() }; 6];
         // One build at a time: two cargos in one target folder only wait for each other.
         static BUILDING: Mutex<()> = Mutex::new(());
         let index = Plugin::ALL.iter().position(|plugin| *plugin == self).unwrap();

@@ -8,7 +8,7 @@ use host::config::{Config, RawConfig};
 use host::error::Result;
 use host::ports::log::Log;
 use host::wasm::Engines;
-use host::worker::{ConnectorStatus, Worker};
+use host::worker::{TaskStatus, Worker};
 use host_emulators::Handle;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -30,6 +30,12 @@ impl Connector {
     /// A connector that is lent a feed; topic and channels are the plugin's unless set.
     pub fn new(name: &str, plugin: Plugin) -> Self {
         let keys = vec![("plugin".to_owned(), path(plugin)), ("grants".to_owned(), "feed".to_owned())];
+        Connector { name: name.to_owned(), keys, transforms: Vec::new() }
+    }
+
+    /// A connector of a kind that the host has itself, with its layout.
+    pub fn spool(name: &str, class: &str, layout: Plugin) -> Self {
+        let keys = vec![("plugin".to_owned(), path(layout)), ("connector.class".to_owned(), class.to_owned())];
         Connector { name: name.to_owned(), keys, transforms: Vec::new() }
     }
 
@@ -135,7 +141,7 @@ impl Running {
     ///
     /// # Panics
     /// When there is none of that name.
-    pub fn status(&self, name: &str) -> ConnectorStatus {
+    pub fn status(&self, name: &str) -> TaskStatus {
         self.worker.statuses().into_iter().find(|status| status.name == name).unwrap()
     }
 
@@ -148,8 +154,8 @@ impl Running {
         name: &str,
         what: &str,
         within: Duration,
-        condition: impl Fn(&ConnectorStatus) -> bool,
-    ) -> ConnectorStatus {
+        condition: impl Fn(&TaskStatus) -> bool,
+    ) -> TaskStatus {
         let mut last = None;
         let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait_for(what, within, || {
@@ -166,13 +172,13 @@ impl Running {
     ///
     /// # Panics
     /// When one does not end `within` the time.
-    pub fn finish(&mut self, within: Duration) -> Vec<ConnectorStatus> {
+    pub fn finish(&mut self, within: Duration) -> Vec<TaskStatus> {
         crate::wait_until("every connector to end", within, || self.worker.is_over());
         self.stop()
     }
 
     /// Stops the worker.
-    pub fn stop(&mut self) -> Vec<ConnectorStatus> {
+    pub fn stop(&mut self) -> Vec<TaskStatus> {
         self.worker.stop()
     }
 }

@@ -49,6 +49,28 @@ pub enum Error {
         /// The name as it was given.
         found: String,
     },
+    /// The folder to serve could not be made or opened.
+    #[error("failed to serve folder `{}`", path.display())]
+    Folder {
+        /// The folder as it was given.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bookkeeping in the folder could not be opened; most often another emulator serves it.
+    #[error("failed to open bookkeeping `{}`", path.display())]
+    Bookkeeping {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// No certificate could be made.
+    #[error("failed to make a certificate: {reason}")]
+    Certificate {
+        /// What the maker said.
+        reason: String,
+    },
     /// The listener does not know its own address.
     #[error("failed to read the address of the listener")]
     Listener {

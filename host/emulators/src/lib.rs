@@ -1,12 +1,15 @@
-//! Servers that speak the real protocols of the feeds the host connects to.
+//! Servers that speak the real protocols of the systems the host connects to.
 //!
 //! Two emulators of one feed, Wikipedia's recent changes: [`irc`] is `irc.wikimedia.org`,
 //! [`eventstreams`] is `stream.wikimedia.org`. They serve any client, ship in the binary (`host
 //! emulate`, `host demo`) and are what integration tests connect to. What they send is invented
 //! ([`edits`]) or recorded ([`lines`]); the same seed gives the same edits over both.
 //!
-//! Both start the same way: a listener and options in, a [`Handle`] out. Through the handle a test
-//! asks what happened ([`Stats`]), makes the emulator fail ([`Fault`]) and ends it.
+//! [`qumulo`] is a Qumulo cluster's REST API over a folder of this machine.
+//!
+//! All start the same way: a listener and options in, a handle out ([`Handle`],
+//! [`qumulo::QumuloHandle`]). Through the handle a test asks what happened ([`Stats`],
+//! [`qumulo::QumuloStats`]), makes the emulator fail ([`Fault`], [`qumulo::QumuloFault`]) and ends it.
 //!
 //! Invariants: an emulator that nobody reads costs bounded memory; ending the handle ends every
 //! task; nothing here knows the host, a plugin or Kafka.
@@ -36,6 +39,7 @@ pub mod irc;
 mod json;
 pub mod lines;
 mod pace;
+pub mod qumulo;
 mod stats;
 mod words;
 

@@ -43,6 +43,16 @@ host demo --live")]
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// Look into spools: sealed files on their way and in the data set
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
+    /// Make keys that files are sealed with, look at them, change who can open what is sealed
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -142,6 +152,158 @@ host run --plugin wiki_source.wasm --set irc.host=127.0.0.1")]
     #[command(after_help = "Example:\n  host emulate eventstreams --rate 50\n  \
 curl -H 'Accept: text/event-stream' http://127.0.0.1:8088/v2/stream/recentchange")]
     Eventstreams(EmulateArgs<8088>),
+    /// A Qumulo cluster's REST API over a folder, to any client of it
+    #[command(
+        after_help = "Examples:\n  QQ_PASSWORD=… host emulate qumulo --dir ./filer --password env:QQ_PASSWORD\n  \
+host emulate qumulo --dir ./filer --fault unavailable=0.01 --fault lose-answer=0.01\n\n\
+Without --password one is drawn and printed. The vendor's own client `qq` works with it."
+    )]
+    Qumulo(EmulateQumuloArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulateQumuloArgs {
+    /// Folder that is served; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: PathBuf,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], 8000)))]
+    pub(super) listen: SocketAddr,
+    /// User that may log in
+    #[arg(long, default_value = "admin")]
+    pub(super) user: String,
+    /// Its password: `env:NAME` or `file:PATH` [default: drawn and printed]
+    #[arg(long, value_name = "SECRET")]
+    pub(super) password: Option<String>,
+    /// Write the server's certificate to this file (PEM), for clients to trust
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert_out: Option<PathBuf>,
+    /// Fail this share of calls in this way; may be repeated
+    #[arg(long = "fault", value_name = "KIND=RATE")]
+    pub(super) faults: Vec<host_emulators::qumulo::FaultRate>,
+    /// Seed of the faults: the same seed fails the same calls
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+/// Which spools.
+#[derive(Debug, Args)]
+pub(super) struct SpoolPlace {
+    /// The spools that a demo left in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The spools of this configuration's connectors; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// Only the spool of this connector
+    #[arg(long, value_name = "NAME")]
+    pub(super) connector: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SpoolCommand {
+    /// List the stages with counts, ages and bytes
+    #[command(after_help = "Example:\n  host spool ls --data-dir ./host-data")]
+    Ls {
+        #[command(flatten)]
+        place: SpoolPlace,
+        /// List the files too
+        #[arg(long)]
+        files: bool,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Show what files say of themselves, which needs no key
+    #[command(after_help = "Example:\n  host spool stat --data-dir ./host-data --output json")]
+    Stat {
+        /// Names of files; none: all
+        names: Vec<String>,
+        #[command(flatten)]
+        place: SpoolPlace,
+        /// How it is printed; JSON is one file a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Decrypt files and print their records
+    #[command(after_help = "Example:\n  host spool cat --data-dir ./host-data --connector local-qf2-sink --max 3")]
+    Cat {
+        /// Names of files; none: all
+        names: Vec<String>,
+        #[command(flatten)]
+        place: SpoolPlace,
+        /// A key that opens them: `file:PATH`, `env:NAME` or `command:PROGRAM` [default: the demo's]
+        #[arg(long = "key", value_name = "SECRET")]
+        keys: Vec<String>,
+        /// Print at most this many records
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+        /// How records are printed; JSON is one record a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Open every block of every file and tell what is wrong where; exit code 1 if anything is
+    #[command(after_help = "Example:\n  host spool verify --data-dir ./host-data")]
+    Verify {
+        #[command(flatten)]
+        place: SpoolPlace,
+        /// A key that opens them: `file:PATH`, `env:NAME` or `command:PROGRAM` [default: the demo's]
+        #[arg(long = "key", value_name = "SECRET")]
+        keys: Vec<String>,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key pair: NAME.key opens, NAME.pub seals
+    #[command(after_help = "Example:\n  host keys generate wikipedia --dir keys\n\n\
+Keep NAME.key where data is read, and only there; hosts that write need NAME.pub alone.")]
+    Generate {
+        /// Name of the files
+        name: String,
+        /// Folder for them; made if it is missing
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// One symmetric key instead, which both seals and opens
+        #[arg(long)]
+        symmetric: bool,
+    },
+    /// List the keys in a folder
+    #[command(after_help = "Example:\n  host keys list --dir keys")]
+    List {
+        /// The folder
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Show one key: its id, its kind, and of a pair the public half
+    #[command(after_help = "Example:\n  host keys show keys/wikipedia.key")]
+    Show {
+        /// The key file
+        file: PathBuf,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Seal the files of a spool for other keys; their data is not touched
+    #[command(after_help = "Example:\n  host keys rewrap --config pipeline.toml --connector local-qf2-sink \\\n    \
+--key file:keys/old.key --recipient file:keys/new.pub\n\n\
+Files are replaced one by one, each at once. Who opened a file before can still do so with what was kept of it.")]
+    Rewrap {
+        #[command(flatten)]
+        place: SpoolPlace,
+        /// A key that opens them now: `file:PATH`, `env:NAME` or `command:PROGRAM` [default: the demo's]
+        #[arg(long = "key", value_name = "SECRET")]
+        keys: Vec<String>,
+        /// A public key that they are sealed for from now on; may be repeated
+        #[arg(long = "recipient", value_name = "SECRET", required = true)]
+        recipients: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,19 +1,24 @@
-//! `host emulate irc|eventstreams`: a feed for trying things without internet.
+//! `host emulate irc|eventstreams|qumulo`: what the host connects to, for people without it.
 
-use super::args::{EmulateArgs, EmulateCommand};
-use super::output::error_line;
+use super::args::{EmulateArgs, EmulateCommand, EmulateQumuloArgs};
+use super::output::{bytes, error_line};
 use super::{Failure, on_interrupt, runtime};
 use crate::error::{OrError, Result};
-use host_emulators::{Handle, Lines, eventstreams, irc};
+use crate::secret::Secret;
+use host_emulators::{Handle, Lines, eventstreams, irc, qumulo};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
 /// How often the counts are said.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) fn emulate(command: &EmulateCommand) -> std::result::Result<(), Failure> {
     let runtime = runtime()?;
+    if let EmulateCommand::Qumulo(arguments) = command {
+        return qumulo(arguments, &runtime);
+    }
     let (handle, what) = match command {
         EmulateCommand::Irc(arguments) => {
             let lines = lines(arguments).map_err(Failure::Refused)?;
@@ -32,6 +37,7 @@ pub(super) fn emulate(command: &EmulateCommand) -> std::result::Result<(), Failu
             });
             (started, "EventStreams at /v2/stream/recentchange")
         }
+        EmulateCommand::Qumulo(_) => return Ok(()),
     };
     let handle = handle.map_err(Failure::Refused)?;
     error_line(&format!("{what} on {}; Ctrl-C stops it", handle.addr()));
@@ -48,6 +54,50 @@ fn say(handle: &Handle) {
     let stats = handle.stats();
     let (clients, produced, sent, dropped) = (stats.clients_now, stats.produced, stats.frames_sent, stats.dropped);
     error_line(&format!("{clients} clients, {produced} edits, {sent} frames sent, {dropped} dropped for slow clients"));
+}
+
+fn qumulo(arguments: &EmulateQumuloArgs, runtime: &Runtime) -> std::result::Result<(), Failure> {
+    let password = arguments.password.as_ref().map(|name| Secret::resolve("--password", name)).transpose();
+    let password = password.map_err(Failure::Refused)?;
+    let options = qumulo::Options {
+        user: arguments.user.clone(),
+        password: password.as_ref().map(|password| password.expose().to_owned()),
+        faults: arguments.faults.clone(),
+        seed: arguments.seed,
+        ..qumulo::Options::new(&arguments.dir)
+    };
+    let handle = runtime.block_on(async {
+        let listener =
+            TcpListener::bind(arguments.listen).await.or_config(format!("listening on `{}`", arguments.listen))?;
+        qumulo::start(listener, options).await.or_config("Qumulo emulator")
+    });
+    let handle = handle.map_err(Failure::Refused)?;
+    if let (Some(path), Some(pem)) = (&arguments.tls_cert_out, handle.certificate_pem()) {
+        std::fs::write(path, pem).or_config(format!("certificate `{}`", path.display())).map_err(Failure::Refused)?;
+    }
+    error_line(&format!("Qumulo API on https://{}, user `{}`; Ctrl-C stops it", handle.addr(), handle.user()));
+    if password.is_none() {
+        // Drawn for this start and known to nobody else.
+        error_line(&format!("password: {}", handle.password()));
+    }
+    let interrupted = on_interrupt(runtime);
+    while let Err(RecvTimeoutError::Timeout) = interrupted.recv_timeout(SAY_EVERY) {
+        say_filer(&handle);
+    }
+    say_filer(&handle);
+    runtime.block_on(handle.stop());
+    Ok(())
+}
+
+fn say_filer(handle: &qumulo::QumuloHandle) {
+    let stats = handle.stats();
+    let (connections, requests, faulted, watchers) =
+        (stats.connections_now, stats.requests, stats.faulted, stats.watchers_now);
+    let (read, written) = (bytes(stats.bytes_read), bytes(stats.bytes_written));
+    error_line(&format!(
+        "{connections} connections, {requests} requests, {faulted} made to fail, {read} read, {written} written, \
+         {watchers} watchers"
+    ));
 }
 
 fn lines<const PORT: u16>(arguments: &EmulateArgs<PORT>) -> Result<Option<Lines>> {

@@ -6,11 +6,13 @@
 mod args;
 mod demo;
 mod emulate;
+mod keys;
 mod log;
 mod output;
 mod plugin;
 mod progress;
 mod run;
+mod spool;
 mod summary;
 mod telemetry;
 
@@ -51,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Plugin { command } => plugin::plugin(command),
         Command::Emulate { command } => emulate::emulate(command),
         Command::Log { command } => log::log(command),
+        Command::Spool { command } => spool::spool(command),
+        Command::Keys { command } => keys::keys(command),
     };
     let (error, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,

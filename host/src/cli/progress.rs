@@ -2,7 +2,7 @@
 
 use super::output::{bytes, error_line, number};
 use crate::ports::feed::FeedState;
-use crate::worker::{ConnectorStatus, TaskState};
+use crate::worker::{TaskState, TaskStatus};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Shows the state now.
-    pub(super) fn show(&mut self, statuses: &[ConnectorStatus]) {
+    pub(super) fn show(&mut self, statuses: &[TaskStatus]) {
         let records = statuses.iter().map(|status| status.counts.records).sum::<u64>();
         let since = self.last.1.elapsed();
         if since >= Duration::from_millis(500) {
@@ -69,7 +69,7 @@ impl Progress {
         }
     }
 
-    fn describe(&self, statuses: &[ConnectorStatus]) -> String {
+    fn describe(&self, statuses: &[TaskStatus]) -> String {
         let seconds = self.began.elapsed().as_secs();
         let mut text = format!("{:02}:{:02}", seconds / 60, seconds % 60);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -101,6 +101,55 @@ impl Progress {
 }
 
 impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows how far a known amount of work is, until it is dropped; without a terminal a line now and then.
+pub(super) struct Steps {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    done: u64,
+    all: u64,
+    said: Instant,
+}
+
+impl Steps {
+    pub(super) fn new(what: &'static str, all: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr_with_hz(10));
+            if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(what);
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+            bar
+        });
+        Steps { bar, what, done: 0, all, said: Instant::now() }
+    }
+
+    /// One more is done, or being done.
+    pub(super) fn step(&mut self, name: &str) {
+        self.done += 1;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(self.done);
+                bar.set_message(name.to_owned());
+            }
+            None if self.said.elapsed() >= PLAIN_EVERY => {
+                self.said = Instant::now();
+                error_line(&format!("{} {} of {}", self.what, number(self.done), number(self.all)));
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Steps {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;

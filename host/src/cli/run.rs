@@ -5,31 +5,67 @@ use super::output::error_line;
 use super::progress::Progress;
 use super::{Failure, on_interrupt, runtime, summary};
 use crate::app;
-use crate::config::{Config, Overrides, RawConfig};
+use crate::config::{Config, ConnectorConfig, ConnectorKind, Overrides, RawConfig};
 use crate::error::{Error, Result};
 use crate::plugin::Package;
 use crate::wasm::Engines;
-use crate::worker::TaskState;
+use crate::worker::{TaskState, TaskStatus, Worker};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// How often the progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Longest time for everything in flight to arrive, when a pipeline is stopped.
+const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+/// A connector with nothing to do for so long has seen all there is: files are looked for every second.
+const QUIET_FOR: Duration = Duration::from_millis(1500);
 
 /// When a run ends by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Until {
     pub(super) duration: Option<Duration>,
     pub(super) records: Option<u64>,
     pub(super) output: Output,
+    /// Connectors in the order in which records flow: each is stopped when it has nothing left to do.
+    /// Others are stopped at once.
+    pub(super) drain: Vec<String>,
 }
 
 pub(super) fn run(arguments: &RunArgs) -> std::result::Result<(), Failure> {
     let config = read_config(arguments).map_err(Failure::Refused)?;
-    let until = Until { duration: arguments.duration, records: arguments.max_records, output: arguments.output };
+    let until = Until {
+        duration: arguments.duration,
+        records: arguments.max_records,
+        output: arguments.output,
+        drain: Vec::new(),
+    };
     let runtime = runtime()?;
-    run_config(&config, &runtime, until)
+    let finished = run_config(&config, &runtime, &until)?;
+    summary::print(&finished, None, until.output)?;
+    finished.verdict()
+}
+
+/// A run that is over.
+pub(super) struct Finished {
+    /// Every task.
+    pub(super) statuses: Vec<TaskStatus>,
+    /// Where records went.
+    pub(super) log: String,
+    /// How long it ran.
+    pub(super) took: Duration,
+}
+
+impl Finished {
+    /// Whether every connector ended well.
+    pub(super) fn verdict(&self) -> std::result::Result<(), Failure> {
+        let failed = self.statuses.iter().filter(|status| matches!(status.state, TaskState::Failed(_)));
+        let failed: Vec<&str> = failed.map(|status| status.name.as_str()).collect();
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Failed(Error::bug(format!("connectors failed: `{}`", failed.join("`, `"))))),
+        }
+    }
 }
 
 fn read_config(arguments: &RunArgs) -> Result<Config> {
@@ -51,19 +87,64 @@ fn read_config(arguments: &RunArgs) -> Result<Config> {
     Config::check(&raw)
 }
 
-/// Runs a checked configuration to its end and prints the summary.
-pub(super) fn run_config(config: &Config, runtime: &Runtime, until: Until) -> std::result::Result<(), Failure> {
+/// One line about a connector.
+fn describe(connector: &ConnectorConfig, log: &str) -> String {
+    let name = &connector.name;
+    match &connector.kind {
+        ConnectorKind::Source(source) => {
+            let (label, topic, lent) =
+                (source.source.package.label(), &source.output.topic, source.source.grants.join(", "));
+            format!("connector `{name}`: plugin {label}, lent: {lent}; topic `{topic}` in {log}")
+        }
+        ConnectorKind::SpoolSink(sink) => {
+            let (label, topics) = (sink.spool.layout.package.label(), sink.topics.join("`, `"));
+            format!("connector `{name}`: topic `{topics}` to files in {}, layout {label}", sink.spool.store)
+        }
+        ConnectorKind::SpoolSource(source) => {
+            let (label, topic) = (source.spool.layout.package.label(), &source.output.topic);
+            format!("connector `{name}`: files in {} to topic `{topic}`, layout {label}", source.spool.store)
+        }
+    }
+}
+
+/// Stops connectors one after another, each when it has seen all that the one before it left.
+fn drain(worker: &Worker, order: &[String], progress: &mut Progress) {
+    let deadline = Instant::now() + DRAIN_WITHIN;
+    for name in order {
+        let mut quiet_since = None;
+        while Instant::now() < deadline {
+            let statuses = worker.statuses();
+            progress.show(&statuses);
+            let of_it = || statuses.iter().filter(|status| status.name == *name);
+            if of_it().all(|status| status.state.is_over()) {
+                break;
+            }
+            let is_quiet = of_it().all(|status| status.counts.backlog == Some(0) && status.counts.trouble.is_none());
+            // A source that cannot know what waits has nothing to wait for.
+            let is_blind = of_it().all(|status| status.feed.is_some());
+            match is_quiet || is_blind {
+                false => quiet_since = None,
+                true if is_blind || quiet_since.get_or_insert_with(Instant::now).elapsed() >= QUIET_FOR => break,
+                true => {}
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        worker.ask_to_stop(name);
+        while Instant::now() < deadline && !worker.statuses().iter().all(|s| s.name != *name || s.state.is_over()) {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// Runs a checked configuration to its end.
+pub(super) fn run_config(config: &Config, runtime: &Runtime, until: &Until) -> std::result::Result<Finished, Failure> {
     let interrupted = on_interrupt(runtime);
     let log = app::open_log(&config.log).map_err(Failure::Refused)?;
     let engines = Engines::new();
     let began = Instant::now();
     let mut worker = app::start(config, &log, &engines, runtime.handle(), until.records).map_err(Failure::Refused)?;
-    for connector in &config.connectors {
-        let (label, topic) = (connector.source.package.label(), &connector.topic);
-        let lent = connector.source.grants.join(", ");
-        let at = log.describe();
-        error_line(&format!("connector `{}`: plugin {label}, lent: {lent}; topic `{topic}` in {at}", connector.name));
-    }
+    let at = log.describe();
+    config.connectors.iter().for_each(|connector| error_line(&describe(connector, &at)));
     let mut progress = Progress::new();
     loop {
         progress.show(&worker.statuses());
@@ -81,17 +162,9 @@ pub(super) fn run_config(config: &Config, runtime: &Runtime, until: Until) -> st
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK_EVERY),
         }
     }
-    let statuses = worker.stop();
-    let took = began.elapsed();
-    drop(progress);
-    summary::print(&statuses, &log.describe(), took, until.output)?;
-    let failed: Vec<&str> = statuses
-        .iter()
-        .filter(|status| matches!(status.state, TaskState::Failed(_)))
-        .map(|status| status.name.as_str())
-        .collect();
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Failed(Error::bug(format!("connectors failed: `{}`", failed.join("`, `"))))),
-    }
+    drain(&worker, &until.drain, &mut progress);
+    let mut statuses = worker.stop();
+    let place = |name: &str| until.drain.iter().position(|other| other == name).unwrap_or(usize::MAX);
+    statuses.sort_by_key(|status| place(&status.name));
+    Ok(Finished { statuses, log: log.describe(), took: began.elapsed() })
 }

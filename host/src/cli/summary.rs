@@ -3,16 +3,52 @@
 use super::Failure;
 use super::args::Output;
 use super::output::{bytes, line, number};
-use crate::worker::ConnectorStatus;
+use super::run::Finished;
+use crate::worker::TaskStatus;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// What arrived where, at the places that records pass on their way.
+pub(super) struct Hops {
+    /// Place and records, in the order of the way.
+    pub(super) places: Vec<(String, u64)>,
+}
+
+impl Hops {
+    /// Whether all places have the same records.
+    pub(super) fn is_equal(&self) -> bool {
+        self.places.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other))
+    }
+}
+
 /// Prints what was done.
-pub(super) fn print(statuses: &[ConnectorStatus], log: &str, took: Duration, output: Output) -> Result<(), Failure> {
+pub(super) fn print(finished: &Finished, hops: Option<&Hops>, output: Output) -> Result<(), Failure> {
+    let Finished { statuses, log, took } = finished;
     match output {
-        Output::Json => line(&as_json(statuses, log, took).to_string())?,
-        Output::Text => line(&as_text(statuses, log, took))?,
+        Output::Json => {
+            let mut summary = as_json(statuses, log, *took);
+            if let (Some(hops), Value::Object(fields)) = (hops, &mut summary) {
+                let places = hops.places.iter().map(|(name, count)| json!({ "name": name, "count": count }));
+                fields.insert("hops".to_owned(), Value::from_iter(places));
+                fields.insert("equal".to_owned(), json!(hops.is_equal()));
+            }
+            line(&summary.to_string())?
+        }
+        Output::Text => {
+            let mut text = as_text(statuses, log, *took);
+            if let Some(hops) = hops {
+                let mut table = Table::new();
+                table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["place", "records"]);
+                table.add_rows(hops.places.iter().map(|(name, count)| [name.clone(), number(*count)]));
+                if let Some(column) = table.column_mut(1) {
+                    column.set_cell_alignment(comfy_table::CellAlignment::Right);
+                }
+                let verdict = if hops.is_equal() { "equal" } else { "NOT equal" };
+                text.push_str(&format!("\n{table}\nrecords at all places: {verdict}"));
+            }
+            line(&text)?
+        }
     };
     Ok(())
 }
@@ -22,7 +58,7 @@ fn per_second(records: u64, took: Duration) -> u64 {
     records.saturating_mul(1000) / millis
 }
 
-fn as_json(statuses: &[ConnectorStatus], log: &str, took: Duration) -> Value {
+fn as_json(statuses: &[TaskStatus], log: &str, took: Duration) -> Value {
     let connectors = statuses.iter().map(|status| {
         let counts = &status.counts;
         json!({
@@ -53,7 +89,7 @@ fn as_json(statuses: &[ConnectorStatus], log: &str, took: Duration) -> Value {
     json!({ "duration_ms": millis, "log": log, "connectors": connectors.collect::<Vec<_>>() })
 }
 
-fn as_text(statuses: &[ConnectorStatus], log: &str, took: Duration) -> String {
+fn as_text(statuses: &[TaskStatus], log: &str, took: Duration) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["connector", "state", "topic", "records", "per second", "bytes", "rejected", "skipped", "feed"]);

@@ -45,27 +45,41 @@ pub const WORKER_KEYS: &[Key] = &[
     ),
 ];
 
-/// Keys of a connector.
-pub const CONNECTOR_KEYS: &[Key] = &[
+/// Keys of every connector.
+pub(super) const COMMON_KEYS: &[Key] = &[
+    key(
+        "connector.class",
+        Text,
+        Some("plugin"),
+        "`plugin`, or a kind the host has itself: `spool-sink`, `spool-source`",
+    ),
     key("plugin", Text, None, "component file; relative to the configuration file"),
-    key("grants", List, None, "capabilities lent to the plugin: `feed`, `geoip`"),
     key("trusted", Boolean, Some("false"), "run without a CPU limit, some 30 % faster"),
-    key("topic", Text, None, "topic the records go to; made if it is not there"),
-    key("topic.creation.default.partitions", Int, Some("1"), "partitions of a topic that is made"),
     key("tasks.max", Int, Some("1"), "most tasks; a feed is read by one"),
-    key("key.converter.schemas.enable", Boolean, Some("true"), "keys as `{\"schema\":…,\"payload\":…}`"),
-    key("value.converter.schemas.enable", Boolean, Some("true"), "values as `{\"schema\":…,\"payload\":…}`"),
     key("errors.deadletterqueue.topic.name", Text, None, "topic of rejected inputs; not set: `TOPIC-dlq`"),
     key("errors.retry.delay.max.ms", Long, Some("60000"), "longest wait between tries"),
-    key("batch.max.records", Int, Some("1024"), "records the plugin gives at once"),
-    key("batch.max.bytes", Int, Some("4194304"), "bytes the plugin gives at once, about"),
-    key("transaction.boundary.interval.ms", Long, Some("100"), "records wait at most this long for their commit"),
-    key("transaction.boundary.max.bytes", Long, Some("16777216"), "bytes that make a commit at once"),
+    key("batch.max.records", Int, Some("1024"), "records taken at once"),
+    key("batch.max.bytes", Int, Some("4194304"), "bytes taken at once, about"),
     key("task.shutdown.graceful.timeout.ms", Long, Some("5000"), "how long a task may take to stop"),
     key("restart.max", Int, Some("10"), "restarts of a failed task in a row before it stays failed"),
     key("memory.max.bytes", Long, Some("268435456"), "linear memory of an instance"),
     key("cpu.max.ms", Long, Some("5000"), "CPU time of one call, unless trusted"),
     key("call.timeout.ms", Long, Some("60000"), "wall time of one call"),
+];
+
+/// Keys of connectors that write to a topic.
+pub(super) const OUTPUT_KEYS: &[Key] = &[
+    key("topic", Text, None, "topic the records go to; made if it is not there"),
+    key("topic.creation.default.partitions", Int, Some("1"), "partitions of a topic that is made"),
+    key("transaction.boundary.interval.ms", Long, Some("100"), "records wait at most this long for their commit"),
+    key("transaction.boundary.max.bytes", Long, Some("16777216"), "bytes that make a commit at once"),
+];
+
+/// Keys of source plugins.
+pub(super) const SOURCE_KEYS: &[Key] = &[
+    key("grants", List, None, "capabilities lent to the plugin: `feed`, `geoip`"),
+    key("key.converter.schemas.enable", Boolean, Some("true"), "keys as `{\"schema\":…,\"payload\":…}`"),
+    key("value.converter.schemas.enable", Boolean, Some("true"), "values as `{\"schema\":…,\"payload\":…}`"),
     key("geoip.database", Text, None, "MaxMind database file lent as capability `geoip`"),
     key("feed", Text, None, "`irc` or `eventstreams`"),
     key("feed.overflow", Text, None, "full buffer: `drop` (irc's default) or `block` (eventstreams')"),
@@ -87,9 +101,44 @@ pub const CONNECTOR_KEYS: &[Key] = &[
     key("sse.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
 ];
 
+/// Keys of both sides of a spool.
+pub(super) const SPOOL_KEYS: &[Key] = &[
+    key("dir", Text, None, "the spool's directory, on the filer or in the local folder"),
+    key("files", Text, Some("qumulo"), "where `dir` is: `qumulo` (REST) or `local` (a folder of this machine)"),
+    key("spool.lease.ms", Long, Some("60000"), "a host that says nothing for so long is taken over"),
+    key("qq.hostname", Text, None, "address of the cluster"),
+    key("qq.port", Int, Some("8000"), "TCP port of its REST API"),
+    key("qq.username", Text, None, "user"),
+    key("qq.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key("qq.access.token", Text, None, "instead of user and password; name of a secret: `env:NAME` or `file:PATH`"),
+    key("qq.pagesize", Int, Some("256"), "entries of one page of a listing"),
+    key("qq.timeout.ms", Long, Some("30000"), "time of one call, and of a pause in a stream of data"),
+    key("qq.tls", Text, Some("verify"), "`verify`, `sha256:HEX` (a pinned certificate), `accept-any` (no protection)"),
+    key("qq.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
+];
+
+/// Keys of a spool sink, topics to files.
+pub(super) const SPOOL_SINK_KEYS: &[Key] = &[
+    key("topics", List, None, "topics to read"),
+    key("spool.place", Text, Some("target"), "where files are published: `inbox` (of a spool source) or `target`"),
+    key("spool.content", Text, Some("records"), "`records` are sealed; `members` came sealed and stay so"),
+    key("seal.recipients", List, None, "public keys, each `file:PATH`, `env:NAME` or `command:PROGRAM`"),
+    key("member.max.bytes", Int, Some("900000"), "plain bytes sealed as one; below what a topic takes as one record"),
+];
+
+/// Keys of a spool source, files to a topic.
+pub(super) const SPOOL_SOURCE_KEYS: &[Key] = &[
+    key("chunk.max.bytes", Int, Some("950000"), "a sealed member above it travels in pieces"),
+    key("trash.snapshot.keep.ms", Long, Some("0"), "before files are deleted a snapshot is made and kept; 0: none"),
+];
+
+/// Every key a connector can have; each kind takes some of the lists.
+pub const CONNECTOR_KEYS: &[&[Key]] =
+    &[COMMON_KEYS, OUTPUT_KEYS, SOURCE_KEYS, SPOOL_KEYS, SPOOL_SINK_KEYS, SPOOL_SOURCE_KEYS];
+
 /// The key of a name.
-pub(super) fn find<'a>(keys: &'a [Key], name: &str) -> Option<&'a Key> {
-    keys.iter().find(|key| key.name == name)
+pub(super) fn find(keys: &[&'static [Key]], name: &str) -> Option<&'static Key> {
+    keys.iter().flat_map(|keys| keys.iter()).find(|key| key.name == name)
 }
 
 /// The known name nearest to a misspelt one, if any is near.

@@ -2,9 +2,18 @@
 //! types leave this room. Keys are Kafka Connect's where it has them; `keys` lists them all.
 
 mod checked;
+mod feed;
 mod keys;
+mod log;
+mod lookup;
+mod plugins;
 mod raw;
+mod source;
+mod spool;
 
-pub use checked::{Config, ConnectorConfig, LogChoice, PluginUse};
+pub use checked::{Config, ConnectorConfig, ConnectorKind, LogChoice, OutputConfig};
 pub use keys::{CONNECTOR_KEYS, Key, WORKER_KEYS};
-pub use raw::{Overrides, RawConfig};
+pub use plugins::PluginUse;
+pub use raw::{Overrides, RawConfig, RawConnector};
+pub use source::SourceConfig;
+pub use spool::{SpoolConfig, SpoolSinkConfig, SpoolSourceConfig, StoreChoice};

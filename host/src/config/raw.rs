@@ -58,12 +58,20 @@ impl RawConfig {
         for file in files {
             let shown = file.display();
             let text = std::fs::read_to_string(file).or_config(format!("config `{shown}`"))?;
-            config.add(file, &text).map_err(|error| error.context(format!("config `{shown}`")))?;
+            config.add(file, &text)?;
         }
         Ok(config)
     }
 
-    fn add(&mut self, file: &Path, text: &str) -> Result<()> {
+    /// Adds the text of one file; paths in it start from the file's folder.
+    ///
+    /// # Errors
+    /// As for [`RawConfig::read`].
+    pub fn add(&mut self, file: &Path, text: &str) -> Result<()> {
+        self.add_text(file, text).map_err(|error| error.context(format!("config `{}`", file.display())))
+    }
+
+    fn add_text(&mut self, file: &Path, text: &str) -> Result<()> {
         // The TOML error names line and column and shows the place.
         let table: toml::Table = text.parse().or_config("not valid TOML").map_err(|error| {
             let extends = error.to_string().contains("cannot extend value");
@@ -166,7 +174,7 @@ impl RawConfig {
         }
         let topic = overrides.topic.iter().map(|topic| ("topic".to_owned(), topic.clone()));
         for (key, value) in topic.chain(overrides.settings.iter().cloned()) {
-            let target = match find(WORKER_KEYS, &key) {
+            let target = match find(&[WORKER_KEYS], &key) {
                 Some(_) => &mut self.worker,
                 None => &mut self.target(plugin_name, &key)?.keys,
             };

@@ -1,5 +1,11 @@
-//! The contract that tasks drive: what a source and a transform are, whoever implements them.
-//! The component side of it is `wasm`; the words of obligation are in `wit/plugin`.
+//! The contract that tasks drive: what a source, a transform, a sink and a layout are, whoever
+//! implements them. The component side of it is `wasm`; the words of obligation are in `wit/plugin`.
+
+mod layout;
+mod sink;
+
+pub use layout::{Identity, Layout, Place, Plan, Rotation, Tree};
+pub use sink::{Assigned, Sink, TopicPartition};
 
 use crate::error::Result;
 use crate::ports::log::PositionEntry;
@@ -84,6 +90,19 @@ pub trait Source {
     /// # Errors
     /// Retry: call again later; Bug: the instance is over.
     fn poll(&mut self, limits: PollLimits) -> Result<Polled>;
+
+    /// Everything given so far is committed, with its positions.
+    ///
+    /// # Errors
+    /// Class Retry: what was to follow the commit is done later; the commit stands.
+    fn committed(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// How much input waits, in units of its own; none: it does not know.
+    fn backlog(&self) -> Option<u64> {
+        None
+    }
 
     /// The last call.
     fn close(&mut self);

@@ -4,3 +4,5 @@ pub mod embedded;
 pub mod feed;
 pub mod geoip;
 pub mod kafka;
+pub mod local;
+pub mod qumulo;

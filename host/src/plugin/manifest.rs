@@ -5,6 +5,10 @@ use crate::error::{Error, OrError, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The worlds this host serves, each with the interface that its components export.
+pub const WORLDS: &[(&str, &str)] =
+    &[("source", "source-task"), ("transform", "transformation"), ("layout", "spool-layout")];
+
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +34,7 @@ pub struct PluginInfo {
     pub name: String,
     /// Semantic version.
     pub version: String,
-    /// The world it targets: `source`, `transform`.
+    /// The world it targets, one of [`WORLDS`].
     pub world: String,
     /// One line for people.
     #[serde(default)]
@@ -151,8 +155,9 @@ impl Manifest {
         if version.split('.').count() != 3 {
             return Err(Error::config(format!("plugin version is `{version}`, expected three numbers as in `0.1.0`")));
         }
-        if world != "source" && world != "transform" {
-            return Err(Error::config(format!("world is `{world}`, this host has `source` and `transform`")));
+        if !WORLDS.iter().any(|(known, _)| known == world) {
+            let known: Vec<&str> = WORLDS.iter().map(|(known, _)| *known).collect();
+            return Err(Error::config(format!("world is `{world}`, this host has `{}`", known.join("`, `"))));
         }
         for want in &self.wants {
             if want.capability != "feed" && want.capability != "geoip" {

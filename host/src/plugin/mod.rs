@@ -3,5 +3,5 @@
 mod manifest;
 mod package;
 
-pub use manifest::{Manifest, OptionSpec, OptionType, PluginInfo, Want};
+pub use manifest::{Manifest, OptionSpec, OptionType, PluginInfo, WORLDS, Want};
 pub use package::{Package, embed_manifest};

@@ -3,8 +3,8 @@
 //! `host plugin build` appends `plugin.toml` to the component as a custom section, so that one file
 //! is the whole plugin in any language.
 
+use super::manifest::{Manifest, WORLDS};
 use crate::error::{Error, OrError, Result};
-use crate::plugin::Manifest;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use wasm_encoder::{Encode, Section};
@@ -70,7 +70,8 @@ impl Package {
 
     fn check(&self) -> Result<()> {
         let world = self.manifest.plugin.world.as_str();
-        let interface = if world == "source" { "source-task" } else { "transformation" };
+        // The manifest's own check has refused every other world.
+        let interface = WORLDS.iter().find(|(known, _)| *known == world).map_or("", |(_, interface)| *interface);
         let expected = format!("{PLUGIN_PACKAGE}/{interface}@{VERSION}");
         let found = self.exports.iter().find(|name| name.starts_with(PLUGIN_PACKAGE));
         match found {

@@ -151,11 +151,23 @@ pub trait Log: Send + Sync {
     /// What and where it is, for people: ``Kafka at `host:9092` ``.
     fn describe(&self) -> String;
 
+    /// Which log it is, the same for everyone who uses it and for no other: a Kafka cluster's id.
+    ///
+    /// # Errors
+    /// Class Retry when it cannot be asked.
+    fn id(&self) -> Result<String>;
+
     /// All topics by name, the log's own included.
     ///
     /// # Errors
     /// Class Retry when it cannot be asked.
     fn topics(&self) -> Result<Vec<TopicInfo>>;
+
+    /// One topic; none: it is not there.
+    ///
+    /// # Errors
+    /// Class Retry when it cannot be asked.
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>>;
 
     /// Makes a topic unless it is there; true if it was made.
     ///

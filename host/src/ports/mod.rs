@@ -1,5 +1,6 @@
 //! What the core asks of the outside: one trait a file. Implementations live in `io`.
 
 pub mod feed;
+pub mod files;
 pub mod geoip;
 pub mod log;

@@ -10,6 +10,7 @@ pub(super) enum Stage {
     TaskPoll,
     Transformation,
     ValueConverter,
+    TaskPut,
 }
 
 impl Stage {
@@ -18,6 +19,7 @@ impl Stage {
             Stage::TaskPoll => "TASK_POLL",
             Stage::Transformation => "TRANSFORMATION",
             Stage::ValueConverter => "VALUE_CONVERTER",
+            Stage::TaskPut => "TASK_PUT",
         }
     }
 }
@@ -26,6 +28,7 @@ impl Stage {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) connector: &'a str,
+    pub(super) task: u32,
     pub(super) topic: &'a str,
     /// Plugin name and version.
     pub(super) plugin: &'a str,
@@ -34,10 +37,11 @@ pub(super) struct Context<'a> {
 
 /// Appends a rejected input to the dead-letter batch.
 pub(super) fn append(letters: &mut BatchBuilder, rejected: &Rejected, context: Context<'_>) {
+    let task = context.task.to_string();
     let headers = [
         ("__connect.errors.topic", context.topic),
         ("__connect.errors.connector.name", context.connector),
-        ("__connect.errors.task.id", "0"),
+        ("__connect.errors.task.id", task.as_str()),
         ("__connect.errors.stage", context.stage.name()),
         ("__connect.errors.class.name", context.plugin),
         ("__connect.errors.exception.class.name", "rejected"),

@@ -7,6 +7,7 @@
 //! - an input that kills the plugin is found by giving the inputs in question one at a time, and
 //!   becomes a dead letter; the others go through.
 
+use super::Task;
 use super::converter::Converter;
 use super::dead_letter::{Context, Stage};
 use super::pending::Pending;
@@ -29,6 +30,8 @@ const POLL_WAIT: Duration = Duration::from_millis(250);
 pub struct TaskSettings {
     /// Connector name.
     pub connector: String,
+    /// Task number.
+    pub task: u32,
     /// Topic of records.
     pub topic: String,
     /// Topic of dead letters.
@@ -75,19 +78,15 @@ pub struct SourceTask {
     pub make: Box<dyn Fn() -> Result<Chain> + Send>,
 }
 
-impl SourceTask {
-    /// Runs one life. Ends well when stopped or when the wanted records are committed. `suspect`
-    /// says that the life before was ended by a defect: what it had taken is given again, one
-    /// input at a time.
-    ///
-    /// # Errors
-    /// What ended it, never of class Reject. Nothing of what it had not committed is lost where
-    /// the feed keeps it.
-    pub fn run(&self, stop: &Stop, stats: &TaskStats, suspect: bool) -> Result<()> {
+impl Task for SourceTask {
+    /// Ends well when stopped or when the wanted records are committed. After a defect, what the life
+    /// before had taken is given again, one input at a time. Nothing of what was not committed is lost
+    /// where the feed keeps it.
+    fn run(&self, stop: &Stop, stats: &TaskStats, suspect: bool) -> Result<()> {
         let settings = &self.settings;
         let longest = settings.retry_delay_max;
         let again = self.feed.as_ref().map_or(0, |feed| feed.rewind());
-        let id = WriterId { connector: settings.connector.clone(), task: 0 };
+        let id = WriterId { connector: settings.connector.clone(), task: settings.task };
         let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
         until_done(stop, stats, longest, || self.log.create_topic(&settings.topic, spec))?;
         let mut writer = until_done(stop, stats, longest, || self.log.writer(&id))?;
@@ -138,7 +137,7 @@ impl Life<'_> {
             let wanted =
                 settings.max_records.map(|max| max.saturating_sub(self.stats.records() + pending.num_records()));
             if self.stop.is_asked() || wanted == Some(0) {
-                self.commit(pending)?;
+                self.commit(chain, pending)?;
                 return Ok(());
             }
             let one_by_one = self.suspects > 0;
@@ -152,33 +151,34 @@ impl Life<'_> {
                 Err(error) if error.class() == ErrorClass::Retry => {
                     self.stats.add_retry();
                     tracing::warn!(connector = settings.connector, %error, "poll is tried again");
-                    self.commit(std::mem::take(&mut pending))?;
+                    self.commit(chain, std::mem::take(&mut pending))?;
                     self.stop.wait(settings.retry_delay_max.min(Duration::from_secs(1)));
                     continue;
                 }
                 Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
-                    self.give_up_input(&error)?;
+                    self.give_up_input(chain, &error)?;
                     return Err(error);
                 }
                 Err(error) if error.class() == ErrorClass::Bug => return Err(error),
                 Err(error) => {
                     // The task ends here; what earlier polls gave is good.
-                    self.commit(pending)?;
+                    self.commit(chain, pending)?;
                     return Err(error);
                 }
             };
             let idle = match self.gather(chain, polled, &mut pending) {
                 Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
-                    self.give_up_input(&error)?;
+                    self.give_up_input(chain, &error)?;
                     return Err(error);
                 }
                 gathered => gathered?,
             };
             self.stats.set_in_hand(pending.num_records());
+            self.stats.set_backlog(chain.source.0.backlog());
             self.suspects = self.suspects.saturating_sub(1);
             let due = pending.time_left(settings.commit_interval).is_some_and(|left| left.is_zero());
             if one_by_one || idle || due || pending.num_bytes() >= settings.commit_bytes {
-                self.commit(std::mem::take(&mut pending))?;
+                self.commit(chain, std::mem::take(&mut pending))?;
             }
         }
     }
@@ -192,7 +192,8 @@ impl Life<'_> {
         }
         pending.begin();
         let reject = |pending: &mut Pending, rejects: Vec<Rejected>, plugin: &str, stage| {
-            let context = Context { connector: &settings.connector, topic: &settings.topic, plugin, stage };
+            let context =
+                Context { connector: &settings.connector, task: settings.task, topic: &settings.topic, plugin, stage };
             pending.reject(&rejects, context);
         };
         reject(pending, rejects, &chain.label, Stage::TaskPoll);
@@ -215,7 +216,7 @@ impl Life<'_> {
         Ok(false)
     }
 
-    fn commit(&mut self, mut pending: Pending) -> Result<()> {
+    fn commit(&mut self, chain: &mut Chain, mut pending: Pending) -> Result<()> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -236,11 +237,15 @@ impl Life<'_> {
             feed.commit();
         }
         self.stats.add_commit(records, bytes as u64, pending.rejected, &pending.skips);
+        if let Err(error) = chain.source.0.committed() {
+            // The commit stands; the source does the rest with its next poll.
+            tracing::warn!(connector = settings.connector, %error, "left for later");
+        }
         Ok(())
     }
 
     /// The one input that was given alone and ended the plugin becomes a dead letter.
-    fn give_up_input(&mut self, error: &Error) -> Result<()> {
+    fn give_up_input(&mut self, chain: &mut Chain, error: &Error) -> Result<()> {
         let Some(feed) = &self.task.feed else { return Ok(()) };
         if feed.rewind() == 0 {
             return Ok(());
@@ -255,12 +260,17 @@ impl Life<'_> {
             timestamp: frames.received_ms.first().copied().unwrap_or(0),
         };
         tracing::warn!(connector = settings.connector, reason = rejected.reason, "input given up");
-        let context =
-            Context { connector: &settings.connector, topic: &settings.topic, plugin: "host", stage: Stage::TaskPoll };
+        let context = Context {
+            connector: &settings.connector,
+            task: settings.task,
+            topic: &settings.topic,
+            plugin: "host",
+            stage: Stage::TaskPoll,
+        };
         let mut pending = Pending::default();
         pending.begin();
         pending.reject(&[rejected], context);
-        self.commit(pending)
+        self.commit(chain, pending)
     }
 }
 

@@ -26,6 +26,7 @@ pub struct TaskStats {
     commits: AtomicU64,
     retries: AtomicU64,
     in_hand: AtomicU64,
+    backlog: Mutex<Option<u64>>,
     skips: Mutex<BTreeMap<String, u64>>,
     trouble: Mutex<Option<String>>,
     first_commit: OnceLock<Instant>,
@@ -46,6 +47,8 @@ pub struct Counts {
     pub retries: u64,
     /// Records taken and not yet committed.
     pub in_hand: u64,
+    /// How much input waits, in units of its own; none: it does not know.
+    pub backlog: Option<u64>,
     /// Inputs left out, by reason.
     pub skips: BTreeMap<String, u64>,
     /// What is being tried again, if something is.
@@ -72,6 +75,10 @@ impl TaskStats {
 
     pub(super) fn set_in_hand(&self, records: u64) {
         self.in_hand.store(records, Relaxed);
+    }
+
+    pub(super) fn set_backlog(&self, backlog: Option<u64>) {
+        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
     }
 
     pub(super) fn set_trouble(&self, trouble: Option<String>) {
@@ -102,6 +109,7 @@ impl TaskStats {
             commits: self.commits.load(Relaxed),
             retries: self.retries.load(Relaxed),
             in_hand: self.in_hand.load(Relaxed),
+            backlog: *self.backlog.lock().unwrap_or_else(PoisonError::into_inner),
             skips: self.skips.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

@@ -24,3 +24,17 @@ pub mod transform {
         },
     });
 }
+
+/// World `layout`; the types it shares with `source` are those.
+pub mod layout {
+    wasmtime::component::bindgen!({
+        path: ["../wit/host", "../wit/plugin"],
+        world: "connector:plugin/layout",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "connector:plugin/types": super::source::connector::plugin::types,
+            "connector:host/log": super::source::connector::host::log,
+        },
+    });
+}

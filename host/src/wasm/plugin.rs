@@ -1,13 +1,15 @@
 //! A plugin made ready: compiled, linked to what is granted, checked. Instances of it are cheap.
 
-use super::bindings::{source, transform};
+use super::bindings::{layout, source, transform};
 use super::engine::{Engines, Trust};
+use super::layout::WasmLayout;
 use super::limits::Limits;
 use super::source::WasmSource;
 use super::state::{CallClock, Lent, State};
 use super::transform::WasmTransform;
 use crate::error::{Error, Result};
 use crate::plugin::Package;
+use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 /// A plugin from which instances are made. Clones share the compiled code.
@@ -60,13 +62,8 @@ impl LoadedPlugin {
     /// Class Bug when it cannot be instantiated; class Config when it is no source.
     pub fn source(&self, lent: Lent) -> Result<WasmSource> {
         let pre = source::SourcePre::new(self.pre.clone()).map_err(|error| self.misfit("source", &error))?;
-        let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
-        let clock = CallClock::new()?;
-        store.data_mut().begin_call();
-        match clock.drive(self.limits.wall, pre.instantiate_async(&mut store)) {
-            Ok(instance) => Ok(WasmSource::new(store, instance, clock)),
-            Err(error) => Err(store.data().explain("instantiate", &error)),
-        }
+        let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
+        Ok(WasmSource::new(store, instance, clock))
     }
 
     /// A new transform instance.
@@ -75,11 +72,30 @@ impl LoadedPlugin {
     /// As for [`LoadedPlugin::source`].
     pub fn transform(&self, lent: Lent) -> Result<WasmTransform> {
         let pre = transform::TransformPre::new(self.pre.clone()).map_err(|error| self.misfit("transform", &error))?;
+        let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
+        Ok(WasmTransform::new(store, instance, clock))
+    }
+
+    /// A new layout instance.
+    ///
+    /// # Errors
+    /// As for [`LoadedPlugin::source`].
+    pub fn layout(&self, lent: Lent) -> Result<WasmLayout> {
+        let pre = layout::LayoutPre::new(self.pre.clone()).map_err(|error| self.misfit("layout", &error))?;
+        let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
+        Ok(WasmLayout::new(store, instance, clock))
+    }
+
+    fn instance<T>(
+        &self,
+        lent: Lent,
+        instantiate: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<(Store<State>, T, CallClock)> {
         let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
         let clock = CallClock::new()?;
         store.data_mut().begin_call();
-        match clock.drive(self.limits.wall, pre.instantiate_async(&mut store)) {
-            Ok(instance) => Ok(WasmTransform::new(store, instance, clock)),
+        match clock.drive(self.limits.wall, instantiate(&mut store)) {
+            Ok(instance) => Ok((store, instance, clock)),
             Err(error) => Err(store.data().explain("instantiate", &error)),
         }
     }

@@ -4,5 +4,5 @@
 mod status;
 mod supervisor;
 
-pub use status::{ConnectorStatus, TaskState};
+pub use status::{TaskState, TaskStatus};
 pub use supervisor::{TaskSpec, Worker};

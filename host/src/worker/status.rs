@@ -44,12 +44,14 @@ impl TaskState {
     }
 }
 
-/// A connector with its one task, at one moment.
+/// A task of a connector, at one moment.
 #[derive(Debug, Clone)]
-pub struct ConnectorStatus {
+pub struct TaskStatus {
     /// Connector name.
     pub name: String,
-    /// Topic of its records.
+    /// Task number.
+    pub task: u32,
+    /// Topic it writes, or topics it reads.
     pub topic: String,
     /// Plugin name and version.
     pub plugin: String,

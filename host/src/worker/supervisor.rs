@@ -1,8 +1,9 @@
 //! Runs tasks on threads of their own, and starts them again.
 
-use super::status::{ConnectorStatus, TaskState};
+use super::status::{TaskState, TaskStatus};
 use crate::error::{Error, ErrorClass, OrError, Result};
-use crate::task::{Backoff, SourceTask, Stop, TaskStats};
+use crate::ports::feed::Feed;
+use crate::task::{Backoff, Stop, Task, TaskStats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,27 +12,39 @@ use std::time::{Duration, Instant};
 
 /// A task to run.
 pub struct TaskSpec {
+    /// Connector name.
+    pub connector: String,
+    /// Its number among the connector's tasks.
+    pub number: u32,
+    /// Topic it writes, or topics it reads, for people.
+    pub topic: String,
     /// The task.
-    pub task: SourceTask,
+    pub task: Box<dyn Task>,
+    /// The connector's feed, if it has one.
+    pub feed: Option<Arc<dyn Feed>>,
     /// Plugin name and version, for people.
     pub plugin: String,
     /// Restarts in a row without a commit in between, after which it is given up.
     pub restart_max: u32,
+    /// Longest wait before a restart.
+    pub retry_delay_max: Duration,
     /// How long it may take to stop.
     pub stop_timeout: Duration,
 }
 
 struct Running {
     name: String,
+    number: u32,
     topic: String,
     plugin: String,
-    feed: Option<Arc<dyn crate::ports::feed::Feed>>,
+    feed: Option<Arc<dyn Feed>>,
     stats: TaskStats,
     state: Mutex<TaskState>,
     restarts: AtomicU64,
     stop: Stop,
     stop_timeout: Duration,
     restart_max: u32,
+    retry_delay_max: Duration,
     began: Instant,
 }
 
@@ -48,32 +61,33 @@ impl Worker {
     pub fn start(specs: Vec<TaskSpec>) -> Result<Self> {
         let mut tasks = Vec::with_capacity(specs.len());
         for spec in specs {
-            let settings = &spec.task.settings;
             let running = Arc::new(Running {
-                name: settings.connector.clone(),
-                topic: settings.topic.clone(),
+                name: spec.connector,
+                number: spec.number,
+                topic: spec.topic,
                 plugin: spec.plugin,
-                feed: spec.task.feed.clone(),
+                feed: spec.feed,
                 stats: TaskStats::default(),
                 state: Mutex::new(TaskState::Unassigned),
                 restarts: AtomicU64::new(0),
                 stop: Stop::default(),
                 stop_timeout: spec.stop_timeout,
                 restart_max: spec.restart_max,
+                retry_delay_max: spec.retry_delay_max,
                 began: Instant::now(),
             });
             let (shared, task) = (Arc::clone(&running), spec.task);
             let thread = std::thread::Builder::new()
-                .name(format!("task-{}-0", running.name))
-                .spawn(move || supervise(&shared, &task))
+                .name(format!("task-{}-{}", running.name, running.number))
+                .spawn(move || supervise(&shared, task.as_ref()))
                 .or_retry("starting a task's thread")?;
             tasks.push((running, Some(thread)));
         }
         Ok(Worker { tasks })
     }
 
-    /// Every connector now, in the order they were given.
-    pub fn statuses(&self) -> Vec<ConnectorStatus> {
+    /// Every task now, in the order they were given.
+    pub fn statuses(&self) -> Vec<TaskStatus> {
         self.tasks.iter().map(|(running, _)| running.status()).collect()
     }
 
@@ -82,10 +96,16 @@ impl Worker {
         self.tasks.iter().all(|(running, _)| running.state().is_over())
     }
 
+    /// Asks the tasks of one connector to stop, and does not wait.
+    pub fn ask_to_stop(&self, connector: &str) {
+        let of_it = self.tasks.iter().filter(|(running, _)| running.name == connector);
+        of_it.for_each(|(running, _)| running.stop.ask(running.stop_timeout));
+    }
+
     /// Asks every task to stop, waits for each within its own limit, and closes the feeds. A task
     /// that does not stop in time is left behind as failed; what it had not committed was never
     /// acknowledged.
-    pub fn stop(&mut self) -> Vec<ConnectorStatus> {
+    pub fn stop(&mut self) -> Vec<TaskStatus> {
         self.tasks.iter().for_each(|(running, _)| running.stop.ask(running.stop_timeout));
         for (running, thread) in &mut self.tasks {
             let Some(thread) = thread.take() else { continue };
@@ -121,10 +141,11 @@ impl Running {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    fn status(&self) -> ConnectorStatus {
+    fn status(&self) -> TaskStatus {
         let first = self.stats.first_commit().map(|at| at.duration_since(self.began).as_millis());
-        ConnectorStatus {
+        TaskStatus {
             name: self.name.clone(),
+            task: self.number,
             topic: self.topic.clone(),
             plugin: self.plugin.clone(),
             state: self.state(),
@@ -136,9 +157,9 @@ impl Running {
     }
 }
 
-fn supervise(running: &Running, task: &SourceTask) {
+fn supervise(running: &Running, task: &dyn Task) {
     let connector = running.name.as_str();
-    let mut backoff = Backoff::new(task.settings.retry_delay_max);
+    let mut backoff = Backoff::new(running.retry_delay_max);
     let mut in_a_row = 0;
     let mut suspect = false;
     loop {
@@ -150,7 +171,7 @@ fn supervise(running: &Running, task: &SourceTask) {
         };
         if running.stats.commits() > commits {
             in_a_row = 0;
-            backoff = Backoff::new(task.settings.retry_delay_max);
+            backoff = Backoff::new(running.retry_delay_max);
         }
         suspect = error.class() == ErrorClass::Bug;
         let final_class = matches!(error.class(), ErrorClass::Config | ErrorClass::Deny);

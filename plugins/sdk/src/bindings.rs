@@ -26,3 +26,20 @@ pub mod transform {
         default_bindings_module: "connector_sdk::bindings::transform",
     });
 }
+
+/// World `layout`; its types are those of [`source`].
+pub mod layout {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/plugin"],
+        world: "connector:plugin/layout",
+        with: {
+            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+        },
+        // Identities are compared, and serve as keys.
+        additional_derives: [PartialEq, Eq, Hash],
+        pub_export_macro: true,
+        export_macro_name: "export_layout_world",
+        default_bindings_module: "connector_sdk::bindings::layout",
+    });
+}

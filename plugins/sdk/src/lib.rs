@@ -5,7 +5,8 @@
 //!
 //! - [`Decoder`] and [`export_decoder!`]: a source that turns frames of a feed into records;
 //! - [`Source`] and [`export_source!`]: a source with its own way of getting input;
-//! - [`Transform`] and [`export_transform!`]: records in, records out.
+//! - [`Transform`] and [`export_transform!`]: records in, records out;
+//! - [`Layout`] and [`export_layout!`]: where a spool keeps its files and what they are called.
 //!
 //! `host plugin build DIR` makes the component. The same crate compiles natively, where the
 //! host's lent interfaces are answered by [`fake`], so that logic is tested with `cargo test`.
@@ -17,15 +18,18 @@ mod decoder;
 mod error;
 pub mod fake;
 pub mod geoip;
+mod layout;
 pub mod log;
 mod settings;
 mod source;
 mod transform;
 
 pub use batch::{BatchBuilder, OwnedRecord, Record, RecordBuilder, Records};
+pub use bindings::layout::exports::connector::plugin::spool_layout::{Identity, Place, Plan, Rotation, Tree};
 pub use bindings::source::connector::plugin::types::{Position, Schemas};
 pub use decoder::{DecodedSource, Decoder, Frame, Outcome};
 pub use error::Error;
+pub use layout::{Layout, LayoutGlue};
 pub use settings::Settings;
 pub use source::{Limits, Polled, Source, SourceGlue};
 pub use transform::{Transform, TransformGlue, Transformed};

@@ -89,6 +89,12 @@ impl Log for EmbeddedLog {
         format!("embedded log `{}`", self.path.display())
     }
 
+    fn id(&self) -> Result<String> {
+        self.query("reading the log's id", |connection| {
+            connection.query_row("SELECT id FROM identity", [], |row| row.get(0))
+        })
+    }
+
     fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.query("listing topics", |connection| {
             let mut statement = connection.prepare_cached(
@@ -106,6 +112,11 @@ impl Log for EmbeddedLog {
             }
             Ok(topics)
         })
+    }
+
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
+        // One file's index: as cheap as asking for the one.
+        Ok(self.topics()?.into_iter().find(|topic| topic.name == name))
     }
 
     fn create_topic(&self, name: &str, spec: TopicSpec) -> Result<bool> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Raised with every change of the shape; an older file is refused, not guessed at.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// `application_id` of the file, "CHlg".
 const APPLICATION: i64 = 0x4348_6c67;
 /// Larger pages suit records of some KiB.
@@ -55,6 +55,10 @@ CREATE TABLE writers (
     epoch INTEGER NOT NULL,
     PRIMARY KEY (connector, task)
 ) WITHOUT ROWID;
+CREATE TABLE identity (
+    id TEXT NOT NULL
+);
+INSERT INTO identity VALUES (lower(hex(randomblob(16))));
 CREATE VIEW log AS
     SELECT t.name AS topic, p.partition AS partition, r.id & 0xffffffffff AS offset,
            r.timestamp AS timestamp, CAST(r.key AS TEXT) AS key, CAST(r.value AS TEXT) AS value

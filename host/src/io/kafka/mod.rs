@@ -213,9 +213,21 @@ impl Log for KafkaLog {
         format!("Kafka at `{}`", self.at())
     }
 
+    fn id(&self) -> Result<String> {
+        let id = self.queries.client().fetch_cluster_id(TIMEOUT);
+        id.ok_or_else(|| Error::retry(format!("Kafka at `{}`: no answer to what its cluster's id is", self.at())))
+    }
+
     fn topics(&self) -> Result<Vec<TopicInfo>> {
         let topics = self.metadata(None)?.into_iter();
         topics.filter_map(|(name, partitions)| self.describe_topic(&name, partitions).transpose()).collect()
+    }
+
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
+        match self.metadata(None)?.get(name) {
+            Some(partitions) => self.describe_topic(name, *partitions),
+            None => Ok(None),
+        }
     }
 
     fn create_topic(&self, name: &str, spec: TopicSpec) -> Result<bool> {

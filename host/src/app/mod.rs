@@ -1,0 +1,95 @@
+//! The only place that wires rooms together: configuration to log, feeds, files, plugins and tasks.
+
+mod source;
+mod spool;
+
+pub use spool::{open_keys, open_store, survey};
+
+use crate::config::{Config, ConnectorConfig, ConnectorKind, LogChoice, PluginUse};
+use crate::error::Result;
+use crate::io::embedded::EmbeddedLog;
+use crate::io::kafka::KafkaLog;
+use crate::ports::log::Log;
+use crate::task::Task;
+use crate::wasm::{Engines, Limits, LoadedPlugin, Trust};
+use crate::worker::{TaskSpec, Worker};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Opens the log that a configuration names.
+///
+/// # Errors
+/// What [`EmbeddedLog::open`] and [`KafkaLog::connect`] give.
+pub fn open_log(choice: &LogChoice) -> Result<Arc<dyn Log>> {
+    Ok(match choice {
+        LogChoice::Embedded { dir, max_bytes } => Arc::new(EmbeddedLog::open(dir, *max_bytes)?),
+        LogChoice::Kafka(settings) => Arc::new(KafkaLog::connect(settings.clone())?),
+    })
+}
+
+/// Opens the log for reading, beside a host that may be writing to it.
+///
+/// # Errors
+/// What [`EmbeddedLog::open_read_only`] and [`KafkaLog::connect`] give.
+pub fn open_log_to_read(choice: &LogChoice) -> Result<Arc<dyn Log>> {
+    Ok(match choice {
+        LogChoice::Embedded { dir, .. } => Arc::new(EmbeddedLog::open_read_only(dir)?),
+        LogChoice::Kafka(settings) => Arc::new(KafkaLog::connect(settings.clone())?),
+    })
+}
+
+/// Loads every plugin, then starts every connector. Nothing runs unless everything can.
+///
+/// # Errors
+/// Class Config and Deny: a plugin or a database that cannot be loaded, or lacks a grant.
+pub fn start(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    engines: &Engines,
+    runtime: &Handle,
+    max_records: Option<u64>,
+) -> Result<Worker> {
+    let parts = Parts { log, engines, runtime, max_records };
+    let mut specs = Vec::new();
+    for connector in &config.connectors {
+        let prepared = match &connector.kind {
+            ConnectorKind::Source(source) => source::prepare(&parts, connector, source).map(|task| vec![task]),
+            ConnectorKind::SpoolSink(sink) => spool::prepare_sink(&parts, connector, sink),
+            ConnectorKind::SpoolSource(source) => spool::prepare_source(&parts, connector, source),
+        };
+        specs.extend(prepared.map_err(|error| error.context(format!("connector `{}`", connector.name)))?);
+    }
+    Worker::start(specs)
+}
+
+/// What connectors are made from.
+struct Parts<'a> {
+    log: &'a Arc<dyn Log>,
+    engines: &'a Engines,
+    runtime: &'a Handle,
+    max_records: Option<u64>,
+}
+
+impl Parts<'_> {
+    fn load(&self, connector: &ConnectorConfig, plugin: &PluginUse) -> Result<LoadedPlugin> {
+        let ConnectorConfig { memory_bytes, cpu, wall, .. } = *connector;
+        let limits = Limits { memory_bytes, cpu, wall, ..Limits::default() };
+        let trust = if connector.trusted { Trust::Trusted } else { Trust::Limited };
+        LoadedPlugin::load(self.engines, &plugin.package, trust, limits, &plugin.grants)
+    }
+}
+
+/// A task of a connector, with what the worker needs to know of it.
+fn task_spec(connector: &ConnectorConfig, number: u32, topic: &str, plugin: String, task: Box<dyn Task>) -> TaskSpec {
+    TaskSpec {
+        connector: connector.name.clone(),
+        number,
+        topic: topic.to_owned(),
+        task,
+        feed: None,
+        plugin,
+        restart_max: connector.restart_max,
+        retry_delay_max: connector.retry_delay_max,
+        stop_timeout: connector.stop_timeout,
+    }
+}

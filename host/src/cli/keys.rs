@@ -1,0 +1,126 @@
+//! `host keys generate|list|show|rewrap`.
+
+use super::args::{KeysCommand, Output};
+use super::output::{error_line, line, number};
+use super::progress::Steps;
+use super::spool::{Spools, open_ring};
+use super::{Failure, runtime};
+use crate::crypto::{Key, KeyInfo, KeyKind, create_key_file, describe_key_file, load_key};
+use crate::error::{Error, OrError, Result};
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+pub(super) fn keys(command: &KeysCommand) -> std::result::Result<(), Failure> {
+    match command {
+        KeysCommand::Generate { name, dir, symmetric } => {
+            let made = generate(dir, name, *symmetric).map_err(Failure::Refused)?;
+            made.iter().try_for_each(|path| line(&path.display().to_string()).map(drop))?;
+            Ok(())
+        }
+        KeysCommand::List { dir, output } => list(dir, *output),
+        KeysCommand::Show { file, output } => show(file, *output),
+        KeysCommand::Rewrap { place, keys, recipients } => {
+            let runtime = runtime()?;
+            let mut spools = Spools::open(place, &runtime)?;
+            let ring = open_ring(place, keys)?;
+            let recipients = recipients.iter().map(|name| load_key("--recipient", name)?.recipient());
+            let recipients = recipients.collect::<Result<Vec<_>>>()?;
+            let (mut files, mut members) = (0, 0);
+            for spool in &mut spools.0 {
+                let found = spool.survey.list()?;
+                let mut steps = Steps::new("rewrapping", found.len() as u64);
+                for file in
+                    found.iter().filter(|file| !matches!(file.stage, "staging" | "tmp" | "washd" | "quarantine"))
+                {
+                    let rewrapped = spool.survey.rewrap(file, &ring, &recipients);
+                    members += rewrapped.map_err(|error| Failure::Failed(error.context(format!("`{}`", file.name))))?;
+                    files += 1;
+                    steps.step(&file.name);
+                }
+            }
+            error_line(&format!("{} members in {} files have new recipients", number(members), number(files)));
+            Ok(())
+        }
+    }
+}
+
+/// Makes a pair, or one symmetric key; returns the files.
+pub(super) fn generate(dir: &Path, name: &str, symmetric: bool) -> Result<Vec<PathBuf>> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
+        let found = name.escape_debug();
+        return Err(Error::config(format!("key name `{found}`: expected letters, digits, `.`, `_` and `-`")));
+    }
+    std::fs::create_dir_all(dir).or_config(format!("folder `{}`", dir.display()))?;
+    let secret = dir.join(format!("{name}.key"));
+    let kind = if symmetric { KeyKind::Symmetric } else { KeyKind::Private };
+    let key = Key::generate(kind)?;
+    create_key_file(&secret, &key)?;
+    if symmetric {
+        return Ok(vec![secret]);
+    }
+    let public = dir.join(format!("{name}.pub"));
+    create_key_file(&public, &key.public()?)?;
+    Ok(vec![secret, public])
+}
+
+fn list(dir: &Path, output: Output) -> std::result::Result<(), Failure> {
+    let attempt = || format!("folder `{}`", dir.display());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).or_config(attempt())? {
+        let path = entry.or_config(attempt())?.path();
+        if path.extension().is_some_and(|extension| extension == "key" || extension == "pub") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        match describe_key_file(&path) {
+            Ok(info) => found.push((path, info)),
+            Err(error) => error_line(&format!("left out: {error}")),
+        }
+    }
+    match output {
+        Output::Json => line(&Value::from_iter(found.iter().map(|(path, info)| as_json(path, info))).to_string())?,
+        Output::Text => {
+            let mut table = Table::new();
+            table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["key", "kind", "file"]);
+            table.add_rows(
+                found
+                    .iter()
+                    .map(|(path, info)| [info.kid.clone(), info.kind.name().to_owned(), path.display().to_string()]),
+            );
+            line(&table.to_string())?
+        }
+    };
+    Ok(())
+}
+
+fn show(file: &Path, output: Output) -> std::result::Result<(), Failure> {
+    let key = load_key("FILE", &format!("file:{}", file.display())).map_err(Failure::Refused)?;
+    let info = key.info();
+    let public = match info.kind {
+        KeyKind::Symmetric => None,
+        KeyKind::Private | KeyKind::Public => Some(key.public()?.to_text().trim_end().to_owned()),
+    };
+    match output {
+        Output::Json => {
+            let mut shown = as_json(file, &info);
+            if let Value::Object(fields) = &mut shown {
+                fields.insert("public".to_owned(), json!(public));
+            }
+            line(&shown.to_string())?
+        }
+        Output::Text => {
+            let public = public.map_or(String::new(), |public| format!("\npublic  {public}"));
+            line(&format!("key     {}\nkind    {}\nfile    {}{public}", info.kid, info.kind.name(), file.display()))?
+        }
+    };
+    Ok(())
+}
+
+fn as_json(path: &Path, info: &KeyInfo) -> Value {
+    json!({ "key": info.kid, "kind": info.kind.name(), "file": path })
+}

@@ -1,0 +1,358 @@
+//! One life of a sink: take partitions, then read, put, flush, commit offsets, until it is to stop.
+//!
+//! Invariants:
+//! - an offset is committed only when everything before it is safe in the sink's target;
+//! - where to go on is the later of what the target holds and what the group has committed, so a crash
+//!   between the two repeats nothing;
+//! - after an error everything that was not safe is read again: nothing is kept in hand over it;
+//! - dead letters are written before the offset after them is committed: a crash may write one twice,
+//!   never lose it.
+
+use super::Task;
+use super::dead_letter::{self, Context, Stage};
+use super::retry::{Backoff, until_done};
+use super::stats::TaskStats;
+use super::stop::Stop;
+use crate::connector::{Assigned, Rejected, Sink, TopicPartition};
+use crate::error::{Error, ErrorClass, Result};
+use crate::ports::log::{
+    Commit, GroupOffset, Log, LogReader, LogWriter, ReadLimits, StoredRecord, TopicSpec, Watermarks, WriterId,
+};
+use crate::record::BatchBuilder;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long all reads of one round may wait for records together.
+const ROUND_WAIT: Duration = Duration::from_millis(250);
+/// How often topics that are not there yet, or partitions held by others, are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often further partitions are looked for when nothing is missing.
+const LOOK_SELDOM: Duration = Duration::from_secs(30);
+/// Names in the target say where to go on, so offsets need not be committed after each file.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a sink task does.
+#[derive(Debug, Clone)]
+pub struct SinkSettings {
+    /// Connector name; its group is `connect-NAME`.
+    pub connector: String,
+    /// Task number.
+    pub task: u32,
+    /// How many tasks the connector has: partitions are dealt out to them in turn.
+    pub num_tasks: u32,
+    /// Topics it reads.
+    pub topics: Vec<String>,
+    /// Topic of dead letters; none: the record's own with `-dlq`.
+    pub dead_letter_topic: Option<String>,
+    /// Plugin or kind, for dead letters.
+    pub label: String,
+    /// Records of one read.
+    pub batch_records: u32,
+    /// Bytes of one read, about.
+    pub batch_bytes: u32,
+    /// Longest wait between tries.
+    pub retry_delay_max: Duration,
+}
+
+/// A sink task.
+pub struct SinkTask {
+    /// What to do.
+    pub settings: SinkSettings,
+    /// Where records come from.
+    pub log: Arc<dyn Log>,
+    /// Makes new instances; called on the task's own thread.
+    pub make: Box<dyn Fn() -> Result<Box<dyn Sink>> + Send>,
+}
+
+impl Task for SinkTask {
+    /// Ends well when stopped. Nothing of what was not made safe is lost: the log keeps it.
+    fn run(&self, stop: &Stop, stats: &TaskStats, _suspect: bool) -> Result<()> {
+        let settings = &self.settings;
+        let id = WriterId { connector: settings.connector.clone(), task: settings.task };
+        let writer = until_done(stop, stats, settings.retry_delay_max, || self.log.writer(&id))?;
+        let mut sink = (self.make)()?;
+        let mut life = Life {
+            task: self,
+            stop,
+            stats,
+            writer,
+            partitions: BTreeMap::new(),
+            letter_topics: BTreeSet::new(),
+            looked: None,
+            is_missing: true,
+            committed: Instant::now(),
+        };
+        let ended = life.run(sink.as_mut());
+        match &ended {
+            // A defect: the instance is not to be called again.
+            Err(error) if error.class() == ErrorClass::Bug => {}
+            _ => sink.close(),
+        }
+        ended
+    }
+}
+
+/// A partition as this task reads it.
+#[derive(Default)]
+struct Reading {
+    /// None: not assigned.
+    reader: Option<Box<dyn LogReader>>,
+    /// The next offset to read.
+    next: i64,
+    /// What the group has committed.
+    committed: Option<i64>,
+    /// Whether the last read found nothing.
+    is_idle: bool,
+    /// What was put and is not known to be safe: the offset after it, records, bytes.
+    in_hand: VecDeque<(i64, u64, u64)>,
+}
+
+struct Life<'a> {
+    task: &'a SinkTask,
+    stop: &'a Stop,
+    stats: &'a TaskStats,
+    writer: Box<dyn LogWriter>,
+    partitions: BTreeMap<TopicPartition, Reading>,
+    letter_topics: BTreeSet<String>,
+    looked: Option<Instant>,
+    /// A topic is not there, or a partition is held by another.
+    is_missing: bool,
+    committed: Instant,
+}
+
+impl Life<'_> {
+    fn run(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        let mut backoff = Backoff::new(self.task.settings.retry_delay_max);
+        loop {
+            let asked = self.stop.is_asked();
+            match self.round(sink, asked) {
+                Ok(()) if asked => return Ok(()),
+                Ok(()) => {
+                    if self.stats.counts().trouble.is_some() && !self.partitions.is_empty() {
+                        tracing::info!(connector = self.task.settings.connector, "works again");
+                    }
+                    self.stats.set_trouble(None);
+                    backoff = Backoff::new(self.task.settings.retry_delay_max);
+                }
+                Err(error) if error.class() == ErrorClass::Retry => {
+                    let wait = backoff.next_wait();
+                    let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(0);
+                    let connector = self.task.settings.connector.as_str();
+                    tracing::warn!(connector, %error, hint = error.hint(), retry_ms, "reading again from what is safe");
+                    self.stats.add_retry();
+                    self.stats.set_trouble(Some(error.to_string()));
+                    for reading in self.partitions.values_mut() {
+                        reading.reader = None;
+                        reading.in_hand.clear();
+                    }
+                    self.looked = None;
+                    // Once asked to stop there is nothing to wait for: what is not safe is in the log.
+                    if asked || self.stop.wait(wait) {
+                        return if asked { Err(error) } else { Ok(()) };
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn round(&mut self, sink: &mut dyn Sink, last: bool) -> Result<()> {
+        if last {
+            sink.flush(true)?;
+            return self.commit(sink, true);
+        }
+        let every = if self.is_missing { LOOK_EVERY } else { LOOK_SELDOM };
+        if self.looked.is_none_or(|looked| looked.elapsed() >= every) {
+            self.looked = Some(Instant::now());
+            self.assign(sink)?;
+        }
+        let settings = &self.task.settings;
+        let assigned = self.partitions.values().filter(|reading| reading.reader.is_some()).count();
+        let Some(share) = u32::try_from(assigned).ok().filter(|count| *count > 0) else {
+            self.stop.wait(ROUND_WAIT);
+            return Ok(());
+        };
+        let limits = ReadLimits {
+            max_records: settings.batch_records as usize,
+            max_bytes: settings.batch_bytes as usize,
+            wait: ROUND_WAIT / share,
+        };
+        let mut letters = Vec::new();
+        for (at, reading) in &mut self.partitions {
+            let Some(reader) = &mut reading.reader else { continue };
+            let records = reader.next(limits)?;
+            reading.is_idle = records.is_empty();
+            let Some(last) = records.last() else { continue };
+            reading.next = last.offset + 1;
+            let rejected = sink.put(at, &records)?;
+            reading.in_hand.push_back((reading.next, records.len() as u64, num_bytes(&records)));
+            letters.extend(rejected.into_iter().map(|rejected| (at.topic.clone(), rejected)));
+        }
+        if !letters.is_empty() {
+            self.write_letters(letters)?;
+        }
+        sink.flush(false)?;
+        self.commit(sink, false)
+    }
+
+    /// Takes what this task should read and does not.
+    fn assign(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        let settings = &self.task.settings;
+        let mut marks = BTreeMap::new();
+        self.is_missing = false;
+        for name in &settings.topics {
+            let Some(topic) = self.task.log.topic(name)? else {
+                self.is_missing = true;
+                continue;
+            };
+            for (partition, watermarks) in topic.partitions.into_iter().enumerate() {
+                // Dealt out in turn over all partitions of a topic.
+                let Ok(partition) = i32::try_from(partition) else { continue };
+                if partition.cast_unsigned() % settings.num_tasks == settings.task {
+                    marks.insert(TopicPartition { topic: topic.name.clone(), partition }, watermarks);
+                }
+            }
+        }
+        let wanted: Vec<TopicPartition> = marks
+            .keys()
+            .filter(|at| self.partitions.get(at).is_none_or(|reading| reading.reader.is_none()))
+            .cloned()
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let group = group(&settings.connector);
+        let mut committed = BTreeMap::new();
+        for topic in wanted.iter().map(|at| &at.topic).collect::<BTreeSet<_>>() {
+            let offsets = self.task.log.group_offsets(&group, topic)?;
+            committed.extend(offsets.into_iter().map(|offset| ((offset.topic, offset.partition), offset.next)));
+        }
+        let wanted: Vec<_> = wanted
+            .into_iter()
+            .map(|at| {
+                let committed = committed.get(&(at.topic.clone(), at.partition)).copied();
+                (at, committed)
+            })
+            .collect();
+        for ((at, committed), assigned) in wanted.iter().zip(sink.assign(&wanted)?) {
+            let reading = self.partitions.entry(at.clone()).or_default();
+            match assigned {
+                Assigned::Held(by) => {
+                    self.is_missing = true;
+                    tracing::info!(
+                        connector = settings.connector,
+                        topic = at.topic,
+                        partition = at.partition,
+                        by,
+                        "held"
+                    );
+                }
+                Assigned::From(start) => {
+                    check_start(at, start, marks.get(at).copied())?;
+                    let next = start.unwrap_or(0);
+                    let reader = self.task.log.reader(&at.topic, at.partition, next)?;
+                    *reading = Reading { reader: Some(reader), next, committed: *committed, ..Reading::default() };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what became safe, and counts it.
+    fn commit(&mut self, sink: &mut dyn Sink, now: bool) -> Result<()> {
+        let group = group(&self.task.settings.connector);
+        let mut offsets = Vec::new();
+        let (mut records, mut bytes, mut in_hand, mut backlog) = (0, 0, 0, 0);
+        for (at, reading) in &mut self.partitions {
+            if let Some(safe) = sink.safe_offset(at) {
+                while let Some((_, count, size)) = reading.in_hand.pop_front_if(|(next, ..)| *next <= safe) {
+                    records += count;
+                    bytes += size;
+                }
+                if reading.committed.is_none_or(|committed| committed < safe) {
+                    let (group, topic) = (group.clone(), at.topic.clone());
+                    offsets.push((GroupOffset { group, topic, partition: at.partition, next: safe }, at.clone()));
+                }
+            }
+            let waiting: u64 = reading.in_hand.iter().map(|(_, count, _)| count).sum();
+            in_hand += waiting;
+            backlog += u64::from(!reading.is_idle);
+        }
+        if records > 0 {
+            self.stats.add_commit(records, bytes, 0, &BTreeMap::new());
+        }
+        self.stats.set_in_hand(in_hand);
+        // Partitions that have more to read. Nothing assigned yet: what waits is not known.
+        self.stats.set_backlog((!self.partitions.is_empty()).then_some(backlog));
+        if offsets.is_empty() || !(now || self.committed.elapsed() >= COMMIT_EVERY) {
+            return Ok(());
+        }
+        let group_offsets = offsets.iter().map(|(offset, _)| offset.clone()).collect();
+        let commit = Commit { group_offsets, ..Commit::default() };
+        self.write(&commit)?;
+        self.committed = Instant::now();
+        for (offset, at) in offsets {
+            if let Some(reading) = self.partitions.get_mut(&at) {
+                reading.committed = Some(offset.next);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_letters(&mut self, letters: Vec<(String, Rejected)>) -> Result<()> {
+        let settings = &self.task.settings;
+        let mut batches: BTreeMap<String, BatchBuilder> = BTreeMap::new();
+        let count = letters.len() as u64;
+        for (topic, rejected) in &letters {
+            let (connector, task) = (settings.connector.as_str(), settings.task);
+            tracing::warn!(connector, topic, origin = rejected.origin, reason = rejected.reason, "record rejected");
+            let to = settings.dead_letter_topic.clone().unwrap_or_else(|| format!("{topic}-dlq"));
+            let context = Context { connector, task, topic, plugin: &settings.label, stage: Stage::TaskPut };
+            dead_letter::append(batches.entry(to).or_default(), rejected, context);
+        }
+        for topic in batches.keys() {
+            if !self.letter_topics.contains(topic) {
+                self.task.log.create_topic(topic, TopicSpec::default())?;
+                self.letter_topics.insert(topic.clone());
+            }
+        }
+        let appends = batches.into_iter().map(|(topic, letters)| (topic, letters.build())).collect();
+        self.write(&Commit { appends, ..Commit::default() })?;
+        self.stats.add_commit(0, 0, count, &BTreeMap::new());
+        Ok(())
+    }
+
+    /// Gives one commit until the log has it: a commit whose answer was lost must not be given up for
+    /// another.
+    fn write(&mut self, commit: &Commit) -> Result<()> {
+        let longest = self.task.settings.retry_delay_max;
+        until_done(self.stop, self.stats, longest, || self.writer.commit(commit))
+    }
+}
+
+/// The group whose offsets a sink commits; Kafka Connect's name for it.
+fn group(connector: &str) -> String {
+    format!("connect-{connector}")
+}
+
+fn num_bytes(records: &[StoredRecord]) -> u64 {
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, |bytes| bytes.len() as u64);
+    records.iter().map(|record| bytes(&record.key) + bytes(&record.value)).sum()
+}
+
+/// Whether a target that goes on at `start` fits the topic.
+fn check_start(at: &TopicPartition, start: Option<i64>, marks: Option<Watermarks>) -> Result<()> {
+    let (Some(start), Some(Watermarks { low, high })) = (start, marks) else { return Ok(()) };
+    let TopicPartition { topic, partition } = at;
+    if start > high {
+        let found = format!("topic `{topic}` partition {partition} ends at offset {high}");
+        return Err(Error::config(format!("{found}, the sink has written up to offset {start}"))
+            .with_hint("the topic was made anew or is another log's: give the sink another name and target"));
+    }
+    if start < low {
+        let lost = low - start;
+        tracing::error!(topic, partition, start, low, lost, "offsets are gone from the topic before they were read");
+    }
+    Ok(())
+}
