@@ -46,6 +46,18 @@ impl Connector {
         self
     }
 
+    /// Takes a key away.
+    pub fn unset(mut self, key: &str) -> Self {
+        self.keys.retain(|(known, _)| known != key);
+        self
+    }
+
+    /// The same under another name.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Reads an IRC emulator, and waits for room rather than to drop a frame.
     pub fn irc(self, emulator: &Handle) -> Self {
         let address = emulator.addr();
@@ -179,6 +191,16 @@ impl Running {
 
     /// Stops the worker.
     pub fn stop(&mut self) -> Vec<TaskStatus> {
+        self.worker.stop()
+    }
+
+    /// Asks one connector to stop, and does not wait.
+    pub fn ask_to_stop(&self, name: &str) {
+        self.worker.ask_to_stop(name);
+    }
+
+    /// Stops the worker and closes its log, so that another can be started on it.
+    pub fn end(mut self) -> Vec<TaskStatus> {
         self.worker.stop()
     }
 }

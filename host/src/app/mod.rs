@@ -3,7 +3,7 @@
 mod source;
 mod spool;
 
-pub use spool::{open_keys, open_store, survey};
+pub use spool::{open_keys, survey};
 
 use crate::config::{Config, ConnectorConfig, ConnectorKind, LogChoice, PluginUse};
 use crate::error::Result;

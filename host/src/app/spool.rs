@@ -18,14 +18,15 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// Opens the store that a spool is in; asks a cluster nothing yet.
+/// Opens the store that a spool is in; asks a cluster nothing yet. A folder that is not there is made
+/// where `make`.
 ///
 /// # Errors
 /// Class Config: a folder or a certificate that cannot be used.
-pub fn open_store(choice: &StoreChoice, runtime: &Handle) -> Result<Arc<dyn Files>> {
+fn open_store(choice: &StoreChoice, runtime: &Handle, make: bool) -> Result<Arc<dyn Files>> {
     Ok(match choice {
-        StoreChoice::Qumulo(settings) => Arc::new(QumuloFiles::new(settings.clone(), runtime.clone())?),
-        StoreChoice::Local(folder) => Arc::new(LocalFiles::open(folder, true)?),
+        StoreChoice::Qumulo(settings) => Arc::new(QumuloFiles::new(*settings.clone(), runtime.clone())?),
+        StoreChoice::Local(folder) => Arc::new(LocalFiles::open(folder, make)?),
     })
 }
 
@@ -44,7 +45,7 @@ pub fn open_keys(option: &str, names: &[String]) -> Result<KeyRing> {
 pub fn survey(connector: &str, spool: &SpoolConfig, engines: &Engines, runtime: &Handle) -> Result<Survey> {
     let plugin = LoadedPlugin::load(engines, &spool.layout.package, Trust::Limited, Limits::default(), &[])?;
     let layout = plugin.layout(Lent { connector: connector.to_owned(), ..Lent::default() })?;
-    Survey::new(open_store(&spool.store, runtime)?, Box::new(layout), connector, &spool.layout.settings)
+    Survey::new(open_store(&spool.store, runtime, false)?, Box::new(layout), connector, &spool.layout.settings)
 }
 
 /// Makes layout instances for a connector.
@@ -76,7 +77,7 @@ pub(super) fn prepare_sink(
             Content::Records { recipients, member_bytes: config.member_bytes }
         }
     };
-    let files = open_store(&config.spool.store, parts.runtime)?;
+    let files = open_store(&config.spool.store, parts.runtime, true)?;
     let spec = |task| {
         let settings = SpoolSinkSettings {
             connector: connector.name.clone(),
@@ -115,10 +116,11 @@ pub(super) fn prepare_source(
 ) -> Result<Vec<TaskSpec>> {
     let layouts = Layouts { plugin: parts.load(connector, &config.spool.layout)?, connector: connector.name.clone() };
     let label = config.spool.layout.package.label();
-    let files = open_store(&config.spool.store, parts.runtime)?;
+    let files = open_store(&config.spool.store, parts.runtime, true)?;
     let spec = |task| {
         let (log, chunk_bytes) = (Arc::clone(parts.log), config.chunk_bytes);
         let (name, lease, snapshot_keep) = (connector.name.clone(), config.spool.lease, config.snapshot_keep);
+        let num_tasks = connector.tasks_max;
         let (files, layouts, layout) = (Arc::clone(&files), layouts.clone(), config.spool.layout.settings.clone());
         let label = format!("spool-source, {label}");
         let plugin = label.clone();
@@ -131,6 +133,7 @@ pub(super) fn prepare_source(
             let settings = SpoolSourceSettings {
                 connector: name.clone(),
                 task,
+                num_tasks,
                 log_id: short_digest(&log.id()?),
                 layout: layout.clone(),
                 chunk_bytes,

@@ -5,7 +5,7 @@ use super::output::{error_line, line, number};
 use super::progress::Steps;
 use super::spool::{Spools, open_ring};
 use super::{Failure, runtime};
-use crate::crypto::{Key, KeyInfo, KeyKind, create_key_file, describe_key_file, load_key};
+use crate::crypto::{Key, KeyInfo, KeyKind, KeyRing, Recipient, create_key_file, describe_key_file, load_key};
 use crate::error::{Error, OrError, Result};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -22,26 +22,45 @@ pub(super) fn keys(command: &KeysCommand) -> std::result::Result<(), Failure> {
         KeysCommand::Show { file, output } => show(file, *output),
         KeysCommand::Rewrap { place, keys, recipients } => {
             let runtime = runtime()?;
-            let mut spools = Spools::open(place, &runtime)?;
+            let spools = Spools::open(place, &runtime)?;
             let ring = open_ring(place, keys)?;
             let recipients = recipients.iter().map(|name| load_key("--recipient", name)?.recipient());
             let recipients = recipients.collect::<Result<Vec<_>>>()?;
-            let (mut files, mut members) = (0, 0);
-            for spool in &mut spools.0 {
-                let found = spool.survey.list()?;
-                let mut steps = Steps::new("rewrapping", found.len() as u64);
-                for file in
-                    found.iter().filter(|file| !matches!(file.stage, "staging" | "tmp" | "washd" | "quarantine"))
-                {
-                    let rewrapped = spool.survey.rewrap(file, &ring, &recipients);
-                    members += rewrapped.map_err(|error| Failure::Failed(error.context(format!("`{}`", file.name))))?;
+            rewrap(spools, &ring, &recipients)
+        }
+    }
+}
+
+/// Rewraps the data set. Files on their way are left alone: somebody may be taking them just now, and a
+/// file that is put back in its place would go its way twice.
+fn rewrap(mut spools: Spools, ring: &KeyRing, recipients: &[Recipient]) -> std::result::Result<(), Failure> {
+    let (mut files, mut members, mut failed, mut on_the_way) = (0, 0, 0u64, 0);
+    for spool in &mut spools.0 {
+        let (found, others): (Vec<_>, Vec<_>) =
+            spool.survey.list()?.into_iter().partition(|file| file.stage == "target");
+        on_the_way += others.iter().filter(|file| !matches!(file.stage, "staging" | "washd" | "quarantine")).count();
+        let mut steps = Steps::new("rewrapping", found.len() as u64);
+        for file in &found {
+            steps.step(&file.name);
+            match spool.survey.rewrap(file, ring, recipients) {
+                Ok(count) => {
+                    members += count;
                     files += 1;
-                    steps.step(&file.name);
+                }
+                Err(error) => {
+                    failed += 1;
+                    error_line(&format!("`{}` is as it was: {error}", file.name));
                 }
             }
-            error_line(&format!("{} members in {} files have new recipients", number(members), number(files)));
-            Ok(())
         }
+    }
+    error_line(&format!("{} members in {} files have new recipients", number(members), number(files)));
+    if on_the_way > 0 {
+        error_line(&format!("{} files on their way are left as they are", number(on_the_way as u64)));
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::Failed(Error::config(format!("{failed} files could not be rewrapped")))),
     }
 }
 

@@ -142,6 +142,7 @@ fn ls(spools: Spools, with_files: bool, output: Output) -> std::result::Result<(
         line(&table.to_string())?;
         if with_files {
             let mut table = self::table(&["stage", "file", "bytes", "age"], 2..4);
+            table.set_content_arrangement(ContentArrangement::Disabled);
             for file in &files {
                 let age = age(Some(file.info.modified_ms)).map_or(String::new(), ago);
                 table.add_row([file.stage.to_owned(), file.name.clone(), number(file.info.bytes), age]);
@@ -157,6 +158,8 @@ fn ls(spools: Spools, with_files: bool, output: Output) -> std::result::Result<(
 
 fn stat(spools: Spools, names: &[String], output: Output) -> std::result::Result<(), Failure> {
     let mut table = table(&["file", "stage", "records", "members", "bytes", "sealed for", "says"], 2..5);
+    // Names are to be copied.
+    table.set_content_arrangement(ContentArrangement::Disabled);
     for Spool { mut survey, .. } in spools.0 {
         for file in chosen(survey.list()?, names) {
             let described = match survey.describe(&file) {

@@ -53,6 +53,14 @@ pub(super) fn print(finished: &Finished, hops: Option<&Hops>, output: Output) ->
     Ok(())
 }
 
+/// The connector's name, with the task's number where it has several.
+fn label(statuses: &[TaskStatus], status: &TaskStatus) -> String {
+    match statuses.iter().filter(|other| other.name == status.name).count() {
+        1 => status.name.clone(),
+        _ => format!("{} task {}", status.name, status.task),
+    }
+}
+
 fn per_second(records: u64, took: Duration) -> u64 {
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     records.saturating_mul(1000) / millis
@@ -63,6 +71,7 @@ fn as_json(statuses: &[TaskStatus], log: &str, took: Duration) -> Value {
         let counts = &status.counts;
         json!({
             "name": status.name,
+            "task": status.task,
             "plugin": status.plugin,
             "topic": status.topic,
             "state": status.state.name(),
@@ -101,7 +110,7 @@ fn as_text(statuses: &[TaskStatus], log: &str, took: Duration) -> String {
             format!("{frames} frames, {dropped} dropped, {} reconnects", feed.reconnects)
         });
         table.add_row([
-            status.name.clone(),
+            label(statuses, status),
             status.state.name().to_owned(),
             status.topic.clone(),
             number(counts.records),

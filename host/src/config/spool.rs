@@ -7,8 +7,8 @@ use super::plugins::{self, PluginUse};
 use super::raw::RawConnector;
 use crate::connector::Place;
 use crate::error::{Error, Result};
-use crate::io::qumulo::{Credentials, QumuloSettings, Tls};
 use crate::ports::log::check_topic_name;
+use crate::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use crate::secret::Secret;
 use std::fmt;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct SpoolConfig {
 #[derive(Debug, Clone)]
 pub enum StoreChoice {
     /// On a Qumulo cluster, or what speaks its API.
-    Qumulo(QumuloSettings),
+    Qumulo(Box<QumuloSettings>),
     /// A folder of this machine.
     Local(PathBuf),
 }
@@ -140,7 +140,7 @@ fn check_spool(name: &str, raw: &RawConnector, keys: &Lookup<'_>) -> Result<Spoo
     let dir = keys.need("dir")?;
     let store = match keys.choice("files", &["qumulo", "local"])? {
         "local" => StoreChoice::Local(raw.folder.join(dir)),
-        _ => StoreChoice::Qumulo(check_qumulo(raw, keys, dir)?),
+        _ => StoreChoice::Qumulo(Box::new(check_qumulo(raw, keys, dir)?)),
     };
     let lease = keys.millis("spool.lease.ms", 1000)?;
     Ok(SpoolConfig { layout: PluginUse { package, settings, grants: Vec::new() }, store, lease })

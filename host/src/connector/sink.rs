@@ -36,11 +36,15 @@ pub trait Sink {
     /// By class: Config and Deny fail the task, Retry and Bug restart it.
     fn assign(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<Vec<Assigned>>;
 
-    /// Takes records in order; returns those that can never be written.
+    /// Takes records in order.
     ///
     /// # Errors
     /// As above.
-    fn put(&mut self, at: &TopicPartition, records: &[StoredRecord]) -> Result<Vec<Rejected>>;
+    fn put(&mut self, at: &TopicPartition, records: &[StoredRecord]) -> Result<()>;
+
+    /// What was put and can never be written, since this was asked last, by topic. Nothing that covers
+    /// such a record becomes safe before it was taken here: the caller keeps it first.
+    fn take_rejects(&mut self) -> Vec<(String, Rejected)>;
 
     /// Makes safe what is due; everything where `all`.
     ///

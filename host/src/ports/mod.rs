@@ -4,3 +4,4 @@ pub mod feed;
 pub mod files;
 pub mod geoip;
 pub mod log;
+pub mod qumulo;

@@ -1,12 +1,13 @@
 //! One spool file being written: records are sealed member by member, or members are taken as they
 //! came; a footer ends it.
 
-use super::members::Assembler;
+use super::members::{Assembler, Incomplete};
+use crate::connector::{Rejected, Rotation};
 use crate::crypto::{self, Footer, NewMember, Recipient, Record};
 use crate::error::Result;
 use crate::ports::files::{FileInfo, FileWriter};
 use crate::ports::log::StoredRecord;
-use crate::record::encode_headers;
+use crate::record::{encode_headers, now_ms};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ pub(super) struct OpenFile {
     pub(super) first: i64,
     pub(super) next: i64,
     times: Option<(i64, i64)>,
-    pub(super) records: u64,
+    records: u64,
     members: u64,
     bytes: u64,
     began: Instant,
@@ -138,13 +139,32 @@ impl OpenFile {
     }
 
     /// Bytes it has, about, with what is not sealed yet.
-    pub(super) fn num_bytes(&self) -> u64 {
+    fn num_bytes(&self) -> u64 {
         self.bytes + self.plain.bytes.len() as u64
     }
 
     /// How long ago its first record was taken.
     pub(super) fn age(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Whether it has reached one of the limits that are not time.
+    pub(super) fn is_full(&self, rotation: &Rotation) -> bool {
+        rotation.max_bytes.is_some_and(|most| self.num_bytes() >= most)
+            || rotation.max_records.is_some_and(|most| self.records >= most)
+    }
+
+    /// Members of which not all pieces came, given up.
+    pub(super) fn give_up_stale(&mut self) -> Vec<Rejected> {
+        let stale = self.assembler.give_up_stale().into_iter();
+        let rejected = stale.map(|Incomplete { key, bytes, reason }| Rejected {
+            raw: bytes,
+            key: Some(key),
+            origin: format!("partition {}", self.partition),
+            reason,
+            timestamp: now_ms(),
+        });
+        rejected.collect()
     }
 
     /// Whether it can end here: no member is in pieces.

@@ -9,13 +9,16 @@ use crate::error::{Error, ErrorClass, Result};
 use crate::ports::log::StoredRecord;
 use crate::record::BatchBuilder;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 const CHUNK: &str = "host.chunk";
 const CHUNKS: &str = "host.chunks";
 /// What is held of one member. Sinks seal at most 64 MiB at once.
 pub(super) const MAX_MEMBER_BYTES: usize = 80 << 20;
-/// Members whose pieces are being put together at the same time: as many as tasks write to one partition.
-const MAX_OPEN: usize = 64;
+/// What is held of all members whose pieces come at the same time, of one partition.
+const MAX_OPEN_BYTES: usize = 256 << 20;
+/// Longest wait for the next piece of a member.
+const PIECES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Appends a member as one record or several.
 pub(super) fn push(batch: &mut BatchBuilder, member: &[u8], info: &MemberInfo, chunk_bytes: usize) {
@@ -31,7 +34,23 @@ pub(super) fn push(batch: &mut BatchBuilder, member: &[u8], info: &MemberInfo, c
 /// Puts pieces together again.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    open: BTreeMap<Vec<u8>, (usize, Vec<u8>)>,
+    open: BTreeMap<Vec<u8>, Pieces>,
+}
+
+/// The pieces of one member so far.
+#[derive(Debug)]
+struct Pieces {
+    next: usize,
+    bytes: Vec<u8>,
+    came: Instant,
+}
+
+/// A member whose other pieces do not come.
+#[derive(Debug)]
+pub(super) struct Incomplete {
+    pub(super) key: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) reason: String,
 }
 
 /// A member that came whole.
@@ -47,6 +66,17 @@ impl Assembler {
         self.open.is_empty()
     }
 
+    /// Gives up members whose next piece has not come for [`PIECES_WITHIN`]: pieces are committed
+    /// together, so one that is not there soon never will be.
+    pub(super) fn give_up_stale(&mut self) -> Vec<Incomplete> {
+        let stale = self.open.extract_if(.., |_, pieces| pieces.came.elapsed() >= PIECES_WITHIN);
+        let incomplete = stale.map(|(key, pieces)| {
+            let reason = format!("a member of which {} pieces came and no more", pieces.next);
+            Incomplete { key, bytes: pieces.bytes, reason }
+        });
+        incomplete.collect()
+    }
+
     /// Takes one record; a member when it was the last piece of one.
     ///
     /// # Errors
@@ -60,24 +90,28 @@ impl Assembler {
             return arrived(value.to_vec()).map(Some);
         }
         let key = record.key.clone().ok_or_else(|| reject("a piece of a member without a key, expected its id"))?;
-        let expected = self.open.get(&key).map_or(0, |(next, _)| *next);
+        let expected = self.open.get(&key).map_or(0, |pieces| pieces.next);
         if chunk != expected || chunk >= chunks {
             // What came of it before is of no use without this piece.
             self.open.remove(&key);
             return Err(reject(format!("piece {chunk} of {chunks} of a member, expected piece {expected}")));
         }
-        if self.open.len() >= MAX_OPEN && chunk == 0 {
-            return Err(reject(format!("pieces of more than {MAX_OPEN} members at the same time")));
+        let held: usize = self.open.values().map(|pieces| pieces.bytes.len()).sum();
+        if held + value.len() > MAX_OPEN_BYTES {
+            self.open.remove(&key);
+            return Err(reject(format!("pieces of members of more than {MAX_OPEN_BYTES} bytes at the same time")));
         }
-        let (next, bytes) = self.open.entry(key.clone()).or_default();
-        *next += 1;
-        bytes.extend_from_slice(value);
-        if bytes.len() > MAX_MEMBER_BYTES {
+        let open = self.open.entry(key.clone());
+        let pieces = open.or_insert_with(|| Pieces { next: 0, bytes: Vec::new(), came: Instant::now() });
+        pieces.next += 1;
+        pieces.came = Instant::now();
+        pieces.bytes.extend_from_slice(value);
+        if pieces.bytes.len() > MAX_MEMBER_BYTES {
             self.open.remove(&key);
             return Err(reject(format!("a member of more than {MAX_MEMBER_BYTES} bytes")));
         }
         match chunk + 1 == chunks {
-            true => arrived(self.open.remove(&key).unwrap_or_default().1).map(Some),
+            true => arrived(self.open.remove(&key).map_or(Vec::new(), |pieces| pieces.bytes)).map(Some),
             false => Ok(None),
         }
     }

@@ -22,7 +22,7 @@ const SEPARATOR: char = '+';
 const MAX_RACES: usize = 8;
 
 /// A directory's name, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OwnerName {
     /// What it is for: `topic+partition`, or `connector+task+log`.
     pub(super) label: String,
@@ -35,7 +35,7 @@ pub(super) struct OwnerName {
 }
 
 /// An owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Owner {
     /// Connector name.
     pub(super) connector: String,

@@ -8,12 +8,15 @@ use bytes::Bytes;
 
 /// What is put behind the name of a file for its reason.
 const REASON: &str = ".reason.txt";
+/// What is put behind a name that is perhaps not the file's own.
+const UNPROVED: &str = ".unproved";
 /// What is read of a reason.
 const MAX_REASON_BYTES: u64 = 4096;
 /// Leaves room for what is put behind it.
 const MAX_NAME_BYTES: usize = 220;
 
-/// Moves a file to the quarantine. False: it was gone.
+/// Moves a file to the quarantine. False: it was gone. A name that was not proved to be the file's own
+/// is changed so that nobody takes it for a published one.
 ///
 /// # Errors
 /// What the files give.
@@ -22,9 +25,11 @@ pub(super) fn put(
     quarantine: &FilePath,
     file: &FileInfo,
     name: &str,
+    is_proved: bool,
     reason: &Error,
 ) -> Result<bool> {
     let name = name.get(..name.floor_char_boundary(MAX_NAME_BYTES)).unwrap_or_default();
+    let name = &if is_proved { name.to_owned() } else { format!("{name}{UNPROVED}") };
     files.make_directories(quarantine)?;
     let mut to = quarantine.join(name)?;
     let mut moved = files.rename(file, &to)?;

@@ -38,6 +38,7 @@ pub struct SpoolSink {
     settings: SpoolSinkSettings,
     partitions: BTreeMap<TopicPartition, Part>,
     made: Option<FilePath>,
+    rejects: Vec<(String, Rejected)>,
 }
 
 /// A partition that is ours.
@@ -56,7 +57,7 @@ impl SpoolSink {
     /// What the layout gives.
     pub fn open(files: Arc<dyn Files>, layout: Box<dyn Layout>, settings: SpoolSinkSettings) -> Result<Self> {
         let layout = CheckedLayout::open(layout, &settings.connector, &settings.layout)?;
-        Ok(SpoolSink { files, layout, settings, partitions: BTreeMap::new(), made: None })
+        Ok(SpoolSink { files, layout, settings, partitions: BTreeMap::new(), made: None, rejects: Vec::new() })
     }
 
     fn base(&self) -> &FilePath {
@@ -74,7 +75,10 @@ impl SpoolSink {
         let taken = owner::take(self.files.as_ref(), &self.layout.directories.staging, &label, &claimant)?;
         if let Taken::Ours(held) = &taken {
             let mut left = Vec::new();
-            self.files.list(held.path(), &mut |file| Ok(left.push(file)))?;
+            self.files.list(held.path(), &mut |file| {
+                left.push(file);
+                Ok(())
+            })?;
             for file in left {
                 match file.kind {
                     FileKind::Directory => self.files.delete_tree(&file)?,
@@ -140,8 +144,7 @@ impl Sink for SpoolSink {
         Ok(assigned.collect())
     }
 
-    fn put(&mut self, at: &TopicPartition, records: &[StoredRecord]) -> Result<Vec<Rejected>> {
-        let mut rejected = Vec::new();
+    fn put(&mut self, at: &TopicPartition, records: &[StoredRecord]) -> Result<()> {
         for record in records {
             let rotation = self.layout.rotation;
             let Some(part) = self.partitions.get_mut(at) else {
@@ -160,28 +163,38 @@ impl Sink for SpoolSink {
                 }
             };
             match open.push(record, &self.settings.content) {
-                Err(error) if error.class() == ErrorClass::Reject => rejected.push(reject(record, &error)),
+                Err(error) if error.class() == ErrorClass::Reject => {
+                    self.rejects.push((at.topic.clone(), reject(record, &error)));
+                }
                 pushed => pushed?,
             }
-            let is_full = rotation.max_bytes.is_some_and(|most| open.num_bytes() >= most)
-                || rotation.max_records.is_some_and(|most| open.records >= most);
-            if is_full && open.can_end() {
+            // With a reject in hand the next `flush` does it.
+            if open.is_full(&rotation) && open.can_end() && self.rejects.is_empty() {
                 self.publish(at)?;
             }
         }
-        Ok(rejected)
+        Ok(())
+    }
+
+    fn take_rejects(&mut self) -> Vec<(String, Rejected)> {
+        std::mem::take(&mut self.rejects)
     }
 
     fn flush(&mut self, all: bool) -> Result<()> {
-        let max_age = self.layout.rotation.max_age;
+        let rotation = self.layout.rotation;
         let mut due = Vec::new();
         for (at, part) in &mut self.partitions {
             if !part.held.renew(self.files.as_ref())? {
                 return Err(Error::retry(part.held.lost()));
             }
-            let Some(open) = &part.open else { continue };
-            let is_old = max_age.is_some_and(|most| open.age() >= most);
-            if (all || is_old) && open.can_end() {
+            let Some(open) = &mut part.open else { continue };
+            let stale = open.give_up_stale();
+            if !stale.is_empty() {
+                self.rejects.extend(stale.into_iter().map(|stale| (at.topic.clone(), stale)));
+                continue;
+            }
+            let is_due = open.is_full(&rotation) || rotation.max_age.is_some_and(|most| open.age() >= most);
+            if (all || is_due) && open.can_end() {
                 due.push(at.clone());
             }
         }

@@ -4,14 +4,14 @@ use super::claim::{Claim, Lane, Position};
 use super::frames::Frames;
 use super::layout::CheckedLayout;
 use super::members;
-use super::owner::{self, Claimant, Taken};
+use super::owner::{self, Claimant, OwnerName, Taken};
 use super::{quarantine, read_all, read_footer, trash};
 use crate::connector::{Layout, PollLimits, Polled, Schemas, Settings, Source};
 use crate::crypto;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FileKind, Files, Moved, Seen, Watch};
 use crate::ports::log::PositionEntry;
-use crate::record::BatchBuilder;
+use crate::record::{BatchBuilder, now_ms};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const CLAIM_FILES: usize = 16;
 const AT_ONCE_BYTES: u64 = 4 << 20;
 /// How often the trash is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
-/// How often the inbox is listed although nothing was seen in it, and abandoned claims are looked for.
+/// How often the inbox is listed although nothing was seen in it.
 const LIST_EVERY: Duration = Duration::from_secs(60);
 
 /// Ends whatever an earlier life of a task still has in the log, and reads its committed positions:
@@ -36,6 +36,8 @@ pub struct SpoolSourceSettings {
     pub connector: String,
     /// Task number.
     pub task: u32,
+    /// How many tasks the connector has.
+    pub num_tasks: u32,
     /// Names the log: claims of hosts that write to another are not ours to judge.
     pub log_id: String,
     /// Options of the layout.
@@ -67,6 +69,9 @@ pub struct SpoolSource {
     /// Files put into the quarantine and not yet told.
     quarantined: u64,
     listed: Option<Instant>,
+    /// When abandoned claims were looked for, and since when each lane has had its name.
+    looked: Instant,
+    seen: BTreeMap<OwnerName, Instant>,
     tidied: Instant,
     trouble: Option<Error>,
 }
@@ -103,6 +108,8 @@ impl SpoolSource {
             committed: Vec::new(),
             quarantined: 0,
             listed: None,
+            looked: Instant::now(),
+            seen: BTreeMap::new(),
             tidied: Instant::now(),
             trouble: None,
         })
@@ -122,19 +129,26 @@ impl SpoolSource {
     fn adopt(&mut self) -> Result<()> {
         let files = Arc::clone(&self.files);
         let directories = self.layout.directories.clone();
-        for (name, _) in owner::all(files.as_ref(), &directories.tmp)? {
+        let lanes = owner::all(files.as_ref(), &directories.tmp)?;
+        // A name that stays the same for two leases of our own, in which we could look at it all the
+        // time, is of nobody who is alive, whatever the clocks say.
+        self.seen.retain(|seen, _| lanes.iter().any(|(name, _)| name == seen));
+        for (name, _) in lanes {
             let Some((connector, task, log_id)) = lane_parts(&name.label) else { continue };
-            let is_ours = connector == self.settings.connector && task == self.settings.task;
-            if is_ours || name.until_ms >= crate::record::now_ms() {
+            // Claims of this connector's tasks are taken up by themselves.
+            let is_ours = connector == self.settings.connector && task < self.settings.num_tasks;
+            let since = self.seen.entry(name.clone()).or_insert_with(Instant::now).elapsed();
+            if is_ours || name.until_ms >= now_ms() || since < self.settings.lease * 2 {
                 continue;
             }
             if log_id != self.settings.log_id {
                 tracing::debug!(lane = name.label, "claims of a host that writes to another log, left alone");
                 continue;
             }
-            // First the log: what the other had not committed by now it never will.
-            let positions = (self.fence)(&connector, task)?;
+            // First the directory: if its task comes back now, it finds it held and tries again later.
             let Taken::Ours(held) = self.take(&name.label)? else { continue };
+            // Then the log: what the other had not committed by now it never will.
+            let positions = (self.fence)(&connector, task)?;
             let position = Position::find(&directories.inbox, task, &positions)?;
             let from = held.path().clone();
             let lane = self.lane()?;
@@ -177,8 +191,15 @@ impl SpoolSource {
                 }
                 Ok(())
             })?;
-            self.adopt()?;
             self.listed = Some(Instant::now());
+        }
+        if self.looked.elapsed() >= (self.settings.lease / 3).min(LIST_EVERY) {
+            if self.looked.elapsed() >= self.settings.lease {
+                // What kept us from the filer kept others too.
+                self.seen.clear();
+            }
+            self.looked = Instant::now();
+            self.adopt()?;
         }
         Ok(())
     }
@@ -200,7 +221,7 @@ impl SpoolSource {
                 let reason =
                     Error::config(format!("`{}` in the inbox is no name of a spool file", name.escape_debug()))
                         .with_hint("files are published by a spool sink; others belong elsewhere");
-                quarantine::put(files.as_ref(), &self.layout.directories.quarantine, &file, &name, &reason)?;
+                quarantine::put(files.as_ref(), &self.layout.directories.quarantine, &file, &name, false, &reason)?;
                 self.quarantined += 1;
                 continue;
             }
@@ -222,7 +243,7 @@ impl SpoolSource {
         let opened = self.open_claim(&claim, &info);
         match opened {
             Err(error) if matches!(error.class(), ErrorClass::Reject | ErrorClass::Config) => {
-                self.give_up(claim, &error)?;
+                self.give_up(claim, false, &error)?;
             }
             reading => self.reading = Some(reading?),
         }
@@ -250,9 +271,10 @@ impl SpoolSource {
     }
 
     /// Gives up a claim that is not what it should be; the position goes on after it.
-    fn give_up(&mut self, claim: Claim, error: &Error) -> Result<()> {
+    fn give_up(&mut self, claim: Claim, is_proved: bool, error: &Error) -> Result<()> {
         let info = self.lane()?.info(&claim)?;
-        quarantine::put(self.files.as_ref(), &self.layout.directories.quarantine, &info, &claim.name, error)?;
+        let quarantine = &self.layout.directories.quarantine;
+        quarantine::put(self.files.as_ref(), quarantine, &info, &claim.name, is_proved, error)?;
         self.quarantined += 1;
         self.read.push(claim);
         Ok(())
@@ -287,7 +309,7 @@ impl SpoolSource {
                 Err(error) if error.class() == ErrorClass::Reject || error.class() == ErrorClass::Config => {
                     let Some(Reading { claim, .. }) = self.reading.take() else { continue };
                     out.position = Some((claim.number + 1, 0));
-                    self.give_up(claim, &error)?;
+                    self.give_up(claim, true, &error)?;
                 }
                 Err(error) => {
                     // Taken up again from what was given.

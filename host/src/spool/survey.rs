@@ -96,8 +96,8 @@ impl Survey {
             };
             match stage {
                 "target" => names::target(self.files.as_ref(), &self.layout, &mut add)?,
-                "staging" | "tmp" | "washd" => names::walk(self.files.as_ref(), directory, 2, &mut add)?,
-                _ => names::walk(self.files.as_ref(), directory, 0, &mut add)?,
+                "staging" | "tmp" | "washd" => names::walk(self.files.as_ref(), directory, 2, &mut add).map(drop)?,
+                _ => names::walk(self.files.as_ref(), directory, 0, &mut add).map(drop)?,
             }
         }
         let names: Vec<String> = found.iter().map(|file| file.name.clone()).collect();

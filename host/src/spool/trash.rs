@@ -20,7 +20,10 @@ use std::time::Duration;
 pub(super) fn tidy(files: &dyn Files, layout: &mut CheckedLayout, snapshot_keep: Option<Duration>) -> Result<u64> {
     let directories = layout.directories.clone();
     let mut done = Vec::new();
-    names::walk(files, &directories.outbox, 0, &mut |_, file| Ok(done.push(file)))?;
+    names::walk(files, &directories.outbox, 0, &mut |_, file| {
+        done.push(file);
+        Ok(())
+    })?;
     for file in &done {
         let to = directories.wash.join(file.path.name())?;
         if files.rename(file, &to)? == Moved::Taken {
@@ -29,7 +32,10 @@ pub(super) fn tidy(files: &dyn Files, layout: &mut CheckedLayout, snapshot_keep:
     }
     // Deletions that a host did not live to finish.
     let mut unfinished = Vec::new();
-    files.list(&directories.washd, &mut |file| Ok(unfinished.push(file)))?;
+    files.list(&directories.washd, &mut |file| {
+        unfinished.push(file);
+        Ok(())
+    })?;
     for directory in unfinished.into_iter().filter(|file| file.kind == FileKind::Directory) {
         files.delete_tree(&directory)?;
     }

@@ -178,20 +178,16 @@ impl Life<'_> {
             max_bytes: settings.batch_bytes as usize,
             wait: ROUND_WAIT / share,
         };
-        let mut letters = Vec::new();
         for (at, reading) in &mut self.partitions {
             let Some(reader) = &mut reading.reader else { continue };
             let records = reader.next(limits)?;
             reading.is_idle = records.is_empty();
             let Some(last) = records.last() else { continue };
             reading.next = last.offset + 1;
-            let rejected = sink.put(at, &records)?;
             reading.in_hand.push_back((reading.next, records.len() as u64, num_bytes(&records)));
-            letters.extend(rejected.into_iter().map(|rejected| (at.topic.clone(), rejected)));
+            sink.put(at, &records)?;
         }
-        if !letters.is_empty() {
-            self.write_letters(letters)?;
-        }
+        self.write_letters(sink.take_rejects())?;
         sink.flush(false)?;
         self.commit(sink, false)
     }
@@ -259,8 +255,9 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Commits what became safe, and counts it.
+    /// Writes dead letters, commits what became safe, and counts it.
     fn commit(&mut self, sink: &mut dyn Sink, now: bool) -> Result<()> {
+        self.write_letters(sink.take_rejects())?;
         let group = group(&self.task.settings.connector);
         let mut offsets = Vec::new();
         let (mut records, mut bytes, mut in_hand, mut backlog) = (0, 0, 0, 0);
@@ -301,6 +298,9 @@ impl Life<'_> {
     }
 
     fn write_letters(&mut self, letters: Vec<(String, Rejected)>) -> Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
         let settings = &self.task.settings;
         let mut batches: BTreeMap<String, BatchBuilder> = BTreeMap::new();
         let count = letters.len() as u64;

@@ -53,7 +53,7 @@ fn the_default_plan_is_the_demonstrations() {
     let spool = [&tree.inbox, &tree.tmp, &tree.outbox, &tree.wash, &tree.washd, &tree.quarantine];
     let expected = [".inbox", ".tmp", ".outbox", ".wash", ".washd", ".quarantine"];
     assert_eq!(spool.map(String::as_str), expected.map(|name| format!("var/spool/{name}")));
-    assert_eq!((tree.staging.as_str(), tree.target.as_str()), ("var/sink", ""));
+    assert_eq!((tree.staging.as_str(), tree.target.as_str()), ("var/staging", ""));
     let rotation = &plan.rotation;
     assert_eq!((rotation.max_bytes, rotation.max_records, rotation.max_age_ms), (67_108_864, 100_000, 10_000));
     assert_eq!(plan.trash_retention_ms, 3_600_000);
@@ -75,7 +75,8 @@ fn options_change_the_plan() {
     assert_eq!(plan.trash_retention_ms, 0);
     assert_eq!(plan.tree.staging, "writing/sink/sink.d");
     assert_eq!(plan.tree.target, "data/wikipedia");
-    let staging = |connector| open_as(connector, &[]).unwrap().1.tree.staging;
+    let named = [("staging.directory", "var/{connector}")];
+    let staging = |connector| open_as(connector, &named).unwrap().1.tree.staging;
     assert_eq!(staging("a{connector}"), "var/a{connector}", "a name is put in once");
 }
 
@@ -163,7 +164,7 @@ fn a_connector_whose_name_is_no_directorys_is_refused() {
         assert!(open_as(name, &[("staging.directory", "staging")]).is_ok(), "a name that is not used is not judged");
     }
     // The name alone decides whether this one overlaps.
-    let error = open_as("spool", &[]).err().unwrap().to_string();
+    let error = open_as("spool", &[("staging.directory", "var/{connector}")]).err().unwrap().to_string();
     assert!(error.starts_with("option `staging.directory` means `var/spool`, "), "{error}");
 }
 

@@ -126,7 +126,7 @@ def pages(rc, root):
     assert sorted(every) == sorted(f"f{number}" for number in range(25)), every
     seen = []
     for page in rc.fs.read_entire_directory(path=root, page_size=4):
-        for entry in page.data["files"]:
+        for entry in page["files"]:
             seen.append(entry["name"])
             rc.fs.delete(id_=entry["id"])
     assert sorted(seen) == sorted(every), seen
@@ -236,7 +236,7 @@ def snapshots(rc, root):
     assert taken["id"] in listed, listed
     newer = rc.snapshot.create_snapshot(path=root)
     diff = list(rc.snapshot.get_all_snapshot_tree_diff(newer["id"], taken["id"]))
-    changes = {(entry["op"], entry["path"]) for page in diff for entry in page.data["entries"]}
+    changes = {(entry["op"], entry["path"]) for page in diff for entry in page["entries"]}
     assert ("CREATE", f"{root}/new") in changes and ("MODIFY", f"{root}/x") in changes, changes
     for snapshot in (taken, newer):
         rc.snapshot.delete_snapshot(snapshot["id"])

@@ -8,6 +8,7 @@
 
 pub mod kafka;
 mod maven;
+pub mod venv;
 mod watched;
 
 pub use watched::Watched;

@@ -49,7 +49,8 @@ fn copy_dependencies(folder: &Path) -> Result<(), String> {
     Err(format!("Maven cannot fetch the artifacts ({}): {}", output.status, last_lines(&text, 5)))
 }
 
-fn cache() -> Result<PathBuf, String> {
+/// The folder that fetched things are kept in.
+pub(crate) fn cache() -> Result<PathBuf, String> {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let usual = || std::env::home_dir().map(|home| home.join(".cache"));
     let cache = named.or_else(usual).ok_or("no cache folder: neither XDG_CACHE_HOME nor a home folder")?;

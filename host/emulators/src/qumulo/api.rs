@@ -48,6 +48,15 @@ impl Server {
         let _ = self.is_stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
     }
 
+    /// A setting that was kept, or the default.
+    pub(super) async fn setting(&self, key: &'static str, default: &'static str) -> Result<String, Refusal> {
+        self.run(move |store| store.setting(key, default)).await
+    }
+
+    pub(super) async fn keep_setting(&self, key: &'static str, value: String) -> Result<(), Refusal> {
+        self.run(move |store| store.keep_setting(key, &value)).await
+    }
+
     /// Runs something that blocks.
     pub(super) async fn run<T: Send + 'static>(
         &self,

@@ -139,10 +139,11 @@ pub(super) async fn resolve(server: &Server, call: &mut Call) -> Result<Response
     let Value::Array(ids) = call.json().await? else { return Err(bad().into()) };
     let ids: Option<Vec<i64>> = ids.iter().map(|id| id.as_str().and_then(number)).collect();
     let ids = ids.ok_or_else(bad)?;
+    let snapshot = call.snapshot()?;
     let resolved = server
         .run(move |store| {
             let paths = ids.into_iter().map(|id| {
-                let (attributes, _) = store.attributes(&Ref::Id(id), None)?;
+                let (attributes, _) = store.attributes(&Ref::Id(id), snapshot)?;
                 Ok(json!({ "id": id.to_string(), "path": attributes.get("path") }))
             });
             paths.collect::<Result<Vec<Value>, Refusal>>()
@@ -249,7 +250,7 @@ pub(super) async fn space(server: &Server) -> Result<Response<Body>, Failure> {
 /// `GET|PATCH /v1/file-system/settings/atime`.
 pub(super) async fn atime(server: &Server, call: &mut Call) -> Result<Response<Body>, Failure> {
     let fallback = r#"{"enabled":false,"granularity":"HOUR"}"#;
-    let kept = server.store.setting("atime", fallback)?;
+    let kept = server.setting("atime", fallback).await?;
     let mut settings: Value = serde_json::from_str(&kept).unwrap_or_default();
     match call.method {
         Method::GET => {}
@@ -264,7 +265,7 @@ pub(super) async fn atime(server: &Server, call: &mut Call) -> Result<Response<B
                 object.extend(enabled.map(|enabled| ("enabled".to_owned(), enabled.into())));
                 object.extend(granularity.map(|text| ("granularity".to_owned(), text.into())));
             }
-            server.store.keep_setting("atime", &settings.to_string())?;
+            server.keep_setting("atime", settings.to_string()).await?;
         }
         _ => return Err(call.no_method()),
     }

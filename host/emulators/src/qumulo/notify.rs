@@ -30,7 +30,7 @@ pub(super) async fn watch(server: &Arc<Server>, call: &mut Call, dir: Ref) -> Re
     let mut is_recursive = call.query.flag("recursive")?;
     let types = Wish::read_types(call.query.get("filter"))?;
     if is_recursive {
-        match server.store.setting(SETTING, "ENABLED")?.as_str() {
+        match server.setting(SETTING, "ENABLED").await?.as_str() {
             "DISABLED_ERROR" => {
                 return Err(Refusal::new(Class::Privilege, "recursive watching is turned off").into());
             }
@@ -85,14 +85,14 @@ impl Stream {
 /// `GET|PUT /v1/file-system/settings/notify`.
 pub(super) async fn settings(server: &Server, call: &mut Call) -> Result<Response<Body>, Failure> {
     let mode = match call.method {
-        Method::GET => server.store.setting(SETTING, "ENABLED")?,
+        Method::GET => server.setting(SETTING, "ENABLED").await?,
         Method::PUT => {
             let fields = call.object().await?;
             let mode = fields.text("recursive_mode")?;
             if !MODES.contains(&mode) {
                 return Err(Refusal::new(Class::Decode, "field `recursive_mode` is none that there is").into());
             }
-            server.store.keep_setting(SETTING, mode)?;
+            server.keep_setting(SETTING, mode.to_owned()).await?;
             mode.to_owned()
         }
         _ => return Err(call.no_method()),

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Response, StatusCode};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -53,7 +53,7 @@ pub(super) async fn tokens(server: &Server, call: &mut Call) -> Result<Response<
             let user = call.query.get("user");
             let is_own =
                 user.is_none_or(|user| [USER_ID, server.sessions.user()].contains(&user) || user.contains(USER_ID));
-            let all = if is_own { all(&server.store)? } else { Vec::new() };
+            let all = if is_own { server.run(|store| all(store)).await? } else { Vec::new() };
             let after = call.query.get("after").unwrap_or_default();
             let entries: Vec<Value> =
                 all.iter().filter(|token| token.id.as_str() > after).map(|token| token.tell(server)).collect();
@@ -71,8 +71,10 @@ pub(super) async fn tokens(server: &Server, call: &mut Call) -> Result<Response<
             let token = format!("access-v1:{}", random_text());
             let sql = "INSERT INTO access_tokens (id, digest, creation_ms, expiration_ms, enabled) \
                        SELECT ?1, ?2, ?3, ?4, 1 WHERE (SELECT COUNT(*) FROM access_tokens) < ?5";
-            let values = params![id, digest(&token), now_ms(), expiration_ms, MAX_TOKENS];
-            if server.store.with_db(|db| db.execute(sql, values))? == 0 {
+            let (own, digest) = (id.clone(), digest(&token));
+            let insert =
+                move |db: &Connection| db.execute(sql, params![own, digest, now_ms(), expiration_ms, MAX_TOKENS]);
+            if server.run(|store| store.with_db(insert)).await? == 0 {
                 let text = format!("a user has at most {MAX_TOKENS} access tokens");
                 return Err(Refusal::new(Class::TokenLimit, text).into());
             }
@@ -84,7 +86,9 @@ pub(super) async fn tokens(server: &Server, call: &mut Call) -> Result<Response<
 
 /// `/v1/auth/access-tokens/{id}`.
 pub(super) async fn token(server: &Server, call: &mut Call, id: &str) -> Result<Response<Body>, Failure> {
-    let mut token = one(&server.store, id)?;
+    let id = id.to_owned();
+    let mut token = server.run(move |store| one(store, &id)).await?;
+    let id = token.id.clone();
     match call.method {
         Method::GET => {}
         Method::PATCH => {
@@ -94,10 +98,12 @@ pub(super) async fn token(server: &Server, call: &mut Call, id: &str) -> Result<
             }
             token.enabled = fields.flag("enabled")?.unwrap_or(token.enabled);
             let sql = "UPDATE access_tokens SET expiration_ms = ?2, enabled = ?3 WHERE id = ?1";
-            server.store.with_db(|db| db.execute(sql, params![id, token.expiration_ms, token.enabled]))?;
+            let (at, enabled) = (token.expiration_ms, token.enabled);
+            server.run(move |store| store.with_db(|db| db.execute(sql, params![id, at, enabled]))).await?;
         }
         Method::DELETE => {
-            server.store.with_db(|db| db.execute("DELETE FROM access_tokens WHERE id = ?1", [id]))?;
+            let sql = "DELETE FROM access_tokens WHERE id = ?1";
+            server.run(move |store| store.with_db(|db| db.execute(sql, [id]))).await?;
             return Ok(empty(StatusCode::OK));
         }
         _ => return Err(call.no_method()),

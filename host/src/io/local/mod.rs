@@ -5,7 +5,7 @@
 //!   from the folder on, and a link is [`FileKind::Other`](crate::ports::files::FileKind::Other);
 //! - a rename that must not replace anything is one call to the kernel that fails if the name is
 //!   taken (`renameat2`); a file system that has none is refused with an error that says so;
-//! - whoever renames a directory ends everything below its old name: see [`fence`];
+//! - whoever renames a directory ends everything below its old name: see `fence`;
 //! - what is finished, appended, created or renamed is on the disk.
 //!
 //! An id is device, inode and time of birth: the same after a rename, and not another file's.

@@ -3,6 +3,7 @@
 use super::fence::Fence;
 use super::*;
 use crate::error::ErrorClass;
+use crate::ports::files::Seen;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -155,4 +156,16 @@ fn names_that_no_path_can_hold_are_left_out() {
     std::fs::write(dir.path().join("c"), "").unwrap();
     let names: Vec<String> = listed(&files).into_iter().map(|info| info.path.to_string()).collect();
     assert_eq!(names, ["c"]);
+}
+
+#[test]
+fn each_change_is_told_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = LocalFiles::open(dir.path(), false).unwrap();
+    let mut watch = files.watch(&FilePath::root()).unwrap();
+    let mut next = || watch.next(Duration::from_millis(400)).unwrap();
+    // A file of the same tick as the change before it leaves no trace of its own.
+    assert_eq!([next(), next(), next()], [Seen::List, Seen::List, Seen::Nothing]);
+    write(&files, "f", b"1");
+    assert_eq!([next(), next(), next()], [Seen::List, Seen::List, Seen::Nothing]);
 }

@@ -8,9 +8,9 @@
 
 use super::backoff::Tries;
 use super::failure::{Failure, Refusal, causes};
-use super::settings::{Credentials, QumuloSettings, Tls};
 use super::{tls, wire};
 use crate::error::{Error, OrError, Result};
+use crate::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, Response};

@@ -8,10 +8,10 @@
 
 use super::client::{Answer, Client, Request};
 use super::failure::Failure;
-use super::settings::QumuloSettings;
 use super::wire::{self, Attributes, Entry, encode};
 use crate::error::{Error, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath};
+use crate::ports::qumulo::QumuloSettings;
 use reqwest::Method;
 use serde::Deserialize;
 use std::collections::HashSet;

@@ -1,8 +1,8 @@
 //! What can become of a request, and what that is for the task: the one place that knows which
 //! status and which class of the cluster's errors means what.
 
-use super::settings::Tls;
 use crate::error::{Error, ErrorClass};
+use crate::ports::qumulo::Tls;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio_rustls::rustls;
@@ -187,7 +187,7 @@ fn certificate_error(error: &reqwest::Error, tls: &Tls) -> Option<Error> {
                 };
                 return Some(Error::config(found.to_string()).with_hint(hint));
             }
-            Some(found @ rustls::Error::InvalidMessage(_)) => {
+            Some(found @ rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
                 return Some(Error::config(found.to_string()).with_hint("does the cluster speak TLS on this port?"));
             }
             _ => {}

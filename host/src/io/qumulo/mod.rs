@@ -20,7 +20,6 @@ mod events;
 mod failure;
 mod read;
 mod rename;
-mod settings;
 mod snapshots;
 mod tls;
 mod watch;
@@ -30,10 +29,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use settings::{Credentials, DEFAULT_PAGE_SIZE, DEFAULT_PORT, QumuloSettings, Tls};
-
 use crate::error::{Error, Result};
 use crate::ports::files::{FileInfo, FilePath, FileReader, FileWriter, Files, Moved, Snapshots, Watch};
+use crate::ports::qumulo::QumuloSettings;
 use bytes::Bytes;
 use cluster::Cluster;
 use read::QumuloReader;

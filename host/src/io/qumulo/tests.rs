@@ -6,9 +6,10 @@ mod script;
 mod sessions;
 mod watching;
 
-use super::{Credentials, QumuloFiles, QumuloSettings, Tls};
+use super::QumuloFiles;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files};
+use crate::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use crate::secret::Secret;
 use script::{Asked, Reply, Script};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Who the cluster must prove to be. A pinned certificate is compared as a whole and its names are
 //! not looked at; the proof that the other side has its key is checked in every mode.
 
-use super::settings::{Tls, colons};
 use crate::error::{Error, OrError, Result};
+use crate::ports::qumulo::{Tls, colons};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -12,5 +12,6 @@ mod outage;
 mod positions;
 mod proxy;
 mod run;
+mod spool;
 mod support;
 mod unclear;

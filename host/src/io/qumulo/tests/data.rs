@@ -183,6 +183,12 @@ fn pieces_whose_answers_are_lost_are_written_once() {
     assert_eq!((outcome.unwrap().bytes, &*bytes), (30, WRITTEN));
     let offsets = ["0", "8", "16", "24"].map(|offset| format!("PATCH /v1/files/1/data?offset={offset}"));
     assert_eq!(script.lines()[1..], offsets);
+    // What arrived is not sent again, and what did not is.
+    for (kept, sent) in [(8, 4), (7, 5)] {
+        let (outcome, _, script) = write(vec![(1, kept)], Vec::new());
+        outcome.unwrap();
+        assert_eq!(script.lines().iter().filter(|line| line.starts_with("PATCH")).count(), sent, "{kept} bytes kept");
+    }
     // Wholly done, not begun, half done; the last one; two in a row.
     for lost in [vec![(1, 8)], vec![(1, 0)], vec![(1, 5)], vec![(0, 3)], vec![(3, 6)], vec![(0, 2), (1, 4), (2, 8)]] {
         let shown = format!("{lost:?}");

@@ -1,4 +1,4 @@
-//! What is to be known of a cluster before it is asked anything.
+//! What is to be known of a Qumulo cluster before it is asked anything.
 
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -83,7 +83,7 @@ impl fmt::Debug for Tls {
 }
 
 /// A fingerprint as `openssl` prints it.
-pub(super) fn colons(fingerprint: &[u8]) -> String {
+pub(crate) fn colons(fingerprint: &[u8]) -> String {
     let bytes: Vec<String> = fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
     bytes.join(":")
 }
@@ -131,7 +131,8 @@ impl QumuloSettings {
             // A node that fails over answers within some tens of seconds.
             call_timeout: Duration::from_secs(30),
             retry_for: Duration::from_secs(30),
-            // Measured over loopback: pieces of 8 MiB are as fast as larger ones.
+            // Over loopback, sizes of 1 to 16 MiB differ by less than the noise of the measurement; on a
+            // network the larger ones hide the round trip between two pieces.
             piece_bytes: 8 << 20,
             read_idle: Duration::from_secs(30),
             poll_interval: Duration::from_secs(1),
