@@ -2,6 +2,7 @@
 
 use crate::error::{Error, OrError, Result};
 use std::fmt;
+use std::path::Path;
 
 /// A secret value. `Debug` and `Display` hide it; [`Secret::expose`] is for the client library
 /// that needs it.
@@ -26,6 +27,14 @@ impl Secret {
         }
         let error = Error::config(format!("option `{option}` holds a value, expected the name of a secret"));
         Err(error.with_hint(format!("write `{option} = \"env:NAME\"` or `\"file:PATH\"`")))
+    }
+
+    /// The name of a secret with the path in it, if there is one, starting from `folder`.
+    pub fn name_from(name: &str, folder: &Path) -> String {
+        match name.strip_prefix("file:") {
+            Some(path) => format!("file:{}", folder.join(path).display()),
+            None => name.to_owned(),
+        }
     }
 
     /// The value itself.

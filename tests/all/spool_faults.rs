@@ -144,7 +144,7 @@ fn a_wrong_password_is_told_and_not_repeated() {
     let wrong = pipeline.dir.path().join("wrong.password");
     write_secret(&wrong, "hunter2");
     let name = format!("file:{}", wrong.display());
-    check_refused(&pipeline, &|connector| connector.set("qq.password", &name), &["user `admin`"]);
+    check_refused(&pipeline, &|connector| connector.set("qq.password", &name), &["logging in as `admin`: status 401"]);
     // A cluster ends an account after some tries.
     assert!(pipeline.first.emulator().stats().refused <= 4, "{:?}", pipeline.first.emulator().stats());
 }

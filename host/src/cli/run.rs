@@ -107,6 +107,15 @@ fn describe(connector: &ConnectorConfig, log: &str) -> String {
     }
 }
 
+/// Whether every connector that a wanted number of records ends has ended; sinks and spools never do.
+fn sources_are_over(config: &Config, statuses: &[TaskStatus]) -> bool {
+    let is_source = |connector: &&ConnectorConfig| matches!(connector.kind, ConnectorKind::Source(_));
+    let mut sources = config.connectors.iter().filter(is_source).peekable();
+    let is_over =
+        |name: &str| statuses.iter().filter(|status| status.name == name).all(|status| status.state.is_over());
+    sources.peek().is_some() && sources.all(|source| is_over(&source.name))
+}
+
 /// Stops connectors one after another, each when it has seen all that the one before it left.
 fn drain(worker: &Worker, order: &[String], progress: &mut Progress) {
     let deadline = Instant::now() + DRAIN_WITHIN;
@@ -148,8 +157,9 @@ pub(super) fn run_config(config: &Config, runtime: &Runtime, until: &Until) -> s
     let mut progress = Progress::new();
     loop {
         progress.show(&worker.statuses());
-        let over = until.duration.is_some_and(|duration| began.elapsed() >= duration);
-        if over || worker.is_over() {
+        let is_late = until.duration.is_some_and(|duration| began.elapsed() >= duration);
+        let is_enough = until.records.is_some() && sources_are_over(config, &worker.statuses());
+        if is_late || is_enough || worker.is_over() {
             break;
         }
         match interrupted.recv_timeout(LOOK_EVERY) {

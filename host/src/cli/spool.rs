@@ -209,6 +209,7 @@ fn cat(
     let ring = Arc::new(ring);
     let mut left = max.unwrap_or(u64::MAX);
     let mut failed = Ok(true);
+    let mut wrong = 0u64;
     for Spool { mut survey, .. } in spools.0 {
         for file in chosen(survey.list()?, names) {
             if left == 0 {
@@ -234,13 +235,17 @@ fn cat(
                 _ if left == 0 => return std::mem::replace(&mut failed, Ok(true)).map(drop),
                 Err(error) => return Err(error.into()),
                 Ok(FileReport { problem: Some(problem), .. }) => {
-                    return Err(Failure::Failed(Error::config(format!("`{}`: {problem}", file.name))));
+                    error_line(&format!("`{}`: {problem}", file.name));
+                    wrong += 1;
                 }
                 Ok(_) => {}
             }
         }
     }
-    Ok(())
+    match wrong {
+        0 => Ok(()),
+        wrong => Err(Failure::Failed(Error::config(format!("{wrong} files are not what they should be")))),
+    }
 }
 
 fn print_record(file: &SpoolFile, record: &Record<'_>, output: Output) -> std::result::Result<bool, Failure> {

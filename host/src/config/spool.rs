@@ -91,11 +91,20 @@ pub(super) fn check_spool_sink(name: &str, raw: &RawConnector) -> Result<SpoolSi
     topics.iter().try_for_each(|topic| check_topic_name(topic))?;
     let dead_letter_topic = keys.text("errors.deadletterqueue.topic.name").map(str::to_owned);
     dead_letter_topic.iter().try_for_each(|topic| check_topic_name(topic))?;
+    // A record that is rejected would come round and be rejected again.
+    let letters_of = |topic: &String| dead_letter_topic.clone().unwrap_or_else(|| format!("{topic}-dlq"));
+    if let Some(topic) = topics.iter().map(letters_of).find(|letters| topics.contains(letters)) {
+        return Err(Error::config(format!(
+            "option `topics` names `{topic}`, where rejected records go, expected two topics"
+        ))
+        .with_hint("set `errors.deadletterqueue.topic.name` to another topic"));
+    }
     let place = match keys.choice("spool.place", &["inbox", "target"])? {
         "inbox" => Place::Inbox,
         _ => Place::Target,
     };
-    let recipients = keys.list("seal.recipients");
+    let recipients: Vec<String> =
+        keys.list("seal.recipients").iter().map(|name| Secret::name_from(name, &raw.folder)).collect();
     let recipients = match (keys.choice("spool.content", &["records", "members"])?, recipients.is_empty()) {
         ("records", true) => {
             return Err(Error::config("option `seal.recipients` is missing (public keys that records are sealed for)")
@@ -150,12 +159,13 @@ fn check_qumulo(raw: &RawConnector, keys: &Lookup<'_>, dir: &str) -> Result<Qumu
     if !dir.starts_with('/') {
         return Err(Error::config(format!("option `dir` is `{dir}`, expected a path on the cluster, from `/` on")));
     }
-    let token = keys.text("qq.access.token").map(|name| Secret::resolve("qq.access.token", name)).transpose()?;
+    let secret = |option: &str, name: &str| Secret::resolve(option, &Secret::name_from(name, &raw.folder));
+    let token = keys.text("qq.access.token").map(|name| secret("qq.access.token", name)).transpose()?;
     let credentials = match token {
         Some(token) => Credentials::AccessToken(token),
         None => Credentials::Password {
             user: keys.need("qq.username")?.to_owned(),
-            password: Secret::resolve("qq.password", keys.need("qq.password")?)?,
+            password: secret("qq.password", keys.need("qq.password")?)?,
         },
     };
     let ca = keys.path("qq.tls.ca.file", &raw.folder);

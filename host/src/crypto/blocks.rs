@@ -9,9 +9,7 @@ use super::head::{Head, NONCE_PREFIX_BYTES};
 use super::reject;
 use super::wrap::DataKey;
 use crate::error::{Error, OrError, Result};
-use aes_gcm::aead::AeadInOut as _;
-use aes_gcm::aead::inout::InOutBuf;
-use aes_gcm::{Aes256Gcm, KeyInit as _};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 pub(super) const TAG_BYTES: usize = 16;
 pub(super) const WORD_BYTES: usize = 4;
@@ -19,23 +17,31 @@ const LAST: u32 = 1 << 31;
 
 /// Seals or opens the blocks of one member, in order.
 pub(super) struct BlockCipher {
-    cipher: Aes256Gcm,
+    // Why `ring` here and `aes-gcm` in `wrap`: `host/decisions/0007-ring-for-blocks.md`.
+    cipher: LessSafeKey,
     prefix: [u8; NONCE_PREFIX_BYTES],
     fixed: Vec<u8>,
     id: String,
     place: Place,
+    /// A block being opened.
+    opening: Vec<u8>,
 }
 
 impl BlockCipher {
-    pub(super) fn new(head: &Head, data_key: &DataKey) -> Self {
-        BlockCipher {
-            // Chooses AES-NI or VAES and CLMUL by what the processor has; the key schedule is wiped on drop.
-            cipher: Aes256Gcm::new((&**data_key).into()),
+    /// # Errors
+    /// Class Bug: a data key of another length.
+    pub(super) fn try_new(head: &Head, data_key: &DataKey) -> Result<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, data_key.as_slice());
+        let key =
+            key.map_err(|_| Error::bug(format!("member `{}`: its data key is not one of AES-256", head.info.id)))?;
+        Ok(BlockCipher {
+            cipher: LessSafeKey::new(key),
             prefix: head.info.nonce,
             fixed: head.fixed.clone(),
             id: head.info.id.clone(),
             place: Place::new(head),
-        }
+            opening: Vec::new(),
+        })
     }
 
     /// What the next block must be like.
@@ -51,9 +57,9 @@ impl BlockCipher {
         out.extend_from_slice(plain);
         let nonce = self.nonce(last);
         let body = out.get_mut(start..).unwrap_or_default();
-        let tag = self.cipher.encrypt_inout_detached(&nonce.into(), &self.fixed, body.into());
+        let tag = self.cipher.seal_in_place_separate_tag(nonce, Aad::from(&self.fixed), body);
         let tag = tag.map_err(|_| Error::bug(format!("member `{}`: {} is not sealed", self.id, self.place)))?;
-        out.extend_from_slice(&tag);
+        out.extend_from_slice(tag.as_ref());
         self.place.advance(last)
     }
 
@@ -61,20 +67,23 @@ impl BlockCipher {
     /// `out` holds nothing of it.
     pub(super) fn open(&mut self, sealed: &[u8], last: bool, out: &mut [u8]) -> Result<()> {
         let broken = |what: &str| reject(format!("member `{}`: {} {what}", self.id, self.place));
-        let (body, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or_else(|| broken("is shorter than its tag"))?;
-        let buffer =
-            InOutBuf::new(body, out).map_err(|_| Error::bug("room for a block is not as long as the block"))?;
-        // The tag is compared before the first byte is decrypted (aes-gcm 0.11, `decrypt_inout_detached`).
-        self.cipher
-            .decrypt_inout_detached(&self.nonce(last).into(), &self.fixed, buffer, tag.into())
-            .map_err(|_| broken("fails authentication"))?;
+        self.opening.clear();
+        self.opening.extend_from_slice(sealed);
+        let nonce = self.nonce(last);
+        // Gives nothing out before the tag was compared, and wipes what it had decrypted when it differs.
+        let plain = self.cipher.open_in_place(nonce, Aad::from(&self.fixed), &mut self.opening);
+        let plain = plain.map_err(|_| broken("fails authentication"))?;
+        if plain.len() != out.len() {
+            return Err(Error::bug("room for a block is not as long as the block"));
+        }
+        out.copy_from_slice(plain);
         self.place.advance(last)
     }
 
-    fn nonce(&self, last: bool) -> [u8; 12] {
+    fn nonce(&self, last: bool) -> Nonce {
         let [a, b, c, d, e, f, g] = self.prefix;
         let [h, i, j, k] = self.place.index.to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, u8::from(last)]
+        Nonce::assume_unique_for_key([a, b, c, d, e, f, g, h, i, j, k, u8::from(last)])
     }
 }
 

@@ -121,7 +121,7 @@ pub struct Opened {
 pub fn open(bytes: &[u8], ring: &KeyRing) -> Result<Opened> {
     let head =
         Head::parse(bytes)?.ok_or_else(|| reject(format!("head of a member is cut after {} bytes", bytes.len())))?;
-    let mut cipher = BlockCipher::new(&head, &head.open(ring)?);
+    let mut cipher = BlockCipher::try_new(&head, &head.open(ring)?)?;
     let mut rest = bytes.get(head.num_bytes()..).unwrap_or_default();
     let mut plaintext = vec![0; rest.len()];
     let mut len = 0;
@@ -159,7 +159,7 @@ impl Opener {
     /// # Errors
     /// Class Config: no key, naming the kids wanted and held. Class Reject: the head was altered.
     pub fn try_new(head: &Head, ring: &KeyRing) -> Result<Self> {
-        let cipher = BlockCipher::new(head, &head.open(ring)?);
+        let cipher = BlockCipher::try_new(head, &head.open(ring)?)?;
         let info = head.info.clone();
         Ok(Opener { info, cipher, word: Vec::new(), expected: None, sealed: Vec::new(), plain: Vec::new() })
     }

@@ -31,7 +31,7 @@ pub(super) fn seal_in_blocks(
     let keys = wrap(&data_key, &fixed, recipients)?;
     let head = Head::new(fixed, keys)?;
     let mut sealed = head.encode()?;
-    let mut cipher = BlockCipher::new(&head, &data_key);
+    let mut cipher = BlockCipher::try_new(&head, &data_key)?;
     let num_blocks = plaintext.len().div_ceil(block_bytes as usize).max(1);
     sealed.reserve_exact(plaintext.len() + num_blocks * (WORD_BYTES + TAG_BYTES));
     let mut rest = plaintext;

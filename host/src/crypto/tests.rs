@@ -347,7 +347,7 @@ fn a_file_of_the_first_host_is_still_framed() {
 fn blocks_are_sealed_as_the_format_says() {
     let fixed = br#"{"v":1,"id":"000102030405060708090a0b0c0d0e0f","topic":"t","partition":0,"first":0,"next":9,"first_ms":0,"last_ms":0,"records":9,"block":32,"nonce":"01020304050607","content":"records-1"}"#;
     let data_key = zeroize::Zeroizing::new(Sha256::digest(b"golden blocks").into());
-    let mut cipher = BlockCipher::new(&Head::new(fixed.to_vec(), Vec::new()).unwrap(), &data_key);
+    let mut cipher = BlockCipher::try_new(&Head::new(fixed.to_vec(), Vec::new()).unwrap(), &data_key).unwrap();
     let mut sealed = Vec::new();
     for (piece, last) in [(32, false), (32, false), (6, true)] {
         cipher.seal(&vec![b'x'; piece], last, &mut sealed).unwrap();

@@ -28,7 +28,14 @@ pub(super) struct Directories {
 impl Directories {
     fn try_new(tree: &Tree) -> Result<Self> {
         let check = |name: &str, text: &str| {
-            FilePath::new(text).map_err(|error| Error::bug(format!("directory `{name}`: {error}")))
+            let path = FilePath::new(text).map_err(|error| Error::bug(format!("directory `{name}`: {error}")))?;
+            match path.as_str() == text {
+                true => Ok(path),
+                false => Err(Error::bug(format!(
+                    "directory `{name}` is `{}`, expected a path without a slash at either end",
+                    text.escape_debug()
+                ))),
+            }
         };
         let directories = Directories {
             staging: check("staging", &tree.staging)?,
@@ -206,6 +213,7 @@ mod tests {
             assert!(error.to_string().contains(says), "{error}");
         };
         check(|tree| tree.inbox = "../x".to_owned(), "directory `inbox`: path `../x`");
+        check(|tree| tree.inbox = "/inbox".to_owned(), "without a slash at either end");
         check(|tree| tree.inbox = tree.outbox.clone(), "expected directories apart");
         check(|tree| tree.staging = "var/spool".to_owned(), "expected directories apart");
         check(|tree| tree.wash = String::new(), "expected one below it");

@@ -4,10 +4,15 @@ use std::path::{Path, PathBuf};
 
 /// The component of `plugins/wiki_source`, built if its sources changed.
 pub fn wiki_source() -> PathBuf {
+    component("wiki_source")
+}
+
+/// The component of a plugin in `plugins/`, built if its sources changed.
+pub fn component(name: &str) -> PathBuf {
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-    let output = plugins.join("target/components/wiki_source.wasm");
+    let output = plugins.join(format!("target/components/{name}.wasm"));
     let say = |line: &str| eprintln!("{line}");
-    host::toolchain::build_if_needed(&plugins.join("wiki_source"), &output, &say).expect("wiki_source builds")
+    host::toolchain::build_if_needed(&plugins.join(name), &output, &say).expect("the plugin builds")
 }
 
 /// The release binary, built if needed.
