@@ -91,8 +91,8 @@ fn a_file_that_is_no_component_is_told_what_it_is() {
 
 #[test]
 fn a_manifest_of_another_world_is_refused() {
-    let layout = patched(Plugin::UnrulySource, "world = \"source\"", "world = \"layout\"");
-    refused_plugin(&layout, &["world is `layout`, this host has `source` and `transform`"]);
+    let sorcer = patched(Plugin::UnrulySource, "world = \"source\"", "world = \"sorcer\"");
+    refused_plugin(&sorcer, &["world is `sorcer`, this host has `source`, `transform`, `layout`"]);
     let from = "world = \"source\"\ndescription = \"Gives";
     let transform = patched(Plugin::UnrulySource, from, "world = \"transform\"\ndescription = \"es");
     refused_plugin(

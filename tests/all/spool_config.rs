@@ -36,7 +36,7 @@ fn keys_that_are_missing_or_misplaced_are_told() {
         &sink().set("seal.recipients", &private),
         &["is private, sealing takes the public half", "hint: leave the private key where data is read"],
     );
-    check(&pipeline, &sink().set("seal.recipients", "file:nowhere.pub"), &[option, "key file `nowhere.pub`"]);
+    check(&pipeline, &sink().set("seal.recipients", "file:nowhere.pub"), &[option, "nowhere.pub`: cannot be opened"]);
     let text = std::fs::read_to_string(dir.join("demo.key")).unwrap();
     let secret = text.split_whitespace().last().unwrap();
     let run = {
@@ -122,7 +122,9 @@ fn rejected_records_never_go_round_in_a_circle() {
     let pipeline = Pipeline::on_folders();
     let sink = pipeline.to_data_set();
     let own = sink.clone().set("errors.deadletterqueue.topic.name", "qf2-connect-demo");
-    check(&pipeline, &own, &["topic `qf2-connect-demo` is also `errors.deadletterqueue.topic.name`"]);
+    check(&pipeline, &own, &["`qf2-connect-demo`, where rejected records go, expected two topics"]);
+    let default = sink.set("topics", "one,one-dlq");
+    check(&pipeline, &default, &["`one-dlq`, where rejected records go, expected two topics"]);
 }
 
 #[test]

@@ -118,14 +118,8 @@ fn a_cluster_keeps_the_contract_over_tls_with_all_cases_at_once() {
 
 #[test]
 fn a_cluster_that_fails_keeps_the_contract() {
-    let rates = [
-        "unauthorized=0.002",
-        "unavailable=0.1",
-        "too-many=0.002",
-        "short-page=0.3",
-        "drop-watchers=0.02",
-        "refuse-notify=0.2",
-    ];
+    // Watches are told of their own trouble in a test of their own: here others would be meant.
+    let rates = ["unauthorized=0.002", "unavailable=0.1", "too-many=0.002", "short-page=0.3"];
     let cluster = Cluster::start(|options| {
         options.tls = false;
         options.faults = rates.iter().map(|rate| rate.parse().unwrap()).collect();
