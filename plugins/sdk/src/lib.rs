@@ -14,6 +14,7 @@
 mod batch;
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing)]
 pub mod bindings;
+pub mod calendar;
 mod decoder;
 mod error;
 pub mod fake;

@@ -3,6 +3,8 @@
 //! Invariant: the text always has 19 characters, `20261125T023456789Z`, so instants sort as text.
 //! Instants outside the years 1 to 9999 have no text.
 
+use connector_sdk::calendar::{date, days};
+
 /// 0001-01-01T00:00:00.000Z.
 pub(crate) const FIRST_MS: i64 = -62_135_596_800_000;
 /// 9999-12-31T23:59:59.999Z.
@@ -60,29 +62,6 @@ fn numbers<const N: usize>(mut text: &str, lens: [usize; N]) -> Option<([i64; N]
         text = rest;
     }
     Some((numbers, text))
-}
-
-/// Year, month and day of a day since 1970-01-01 in the Gregorian calendar (H. Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms": years begin in March, eras have 400 years).
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
-/// The inverse of [`date`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Invariant: the text always has 24 characters, `2015-09-12T00:46:58.771Z`. Instants outside the
 //! years 0 to 9999 are drawn to the nearest end of them: no clock that works gives one.
 
+use connector_sdk::calendar::{date, days};
+
 const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 const MS_PER_DAY: i64 = 86_400_000;
@@ -56,29 +58,6 @@ fn prefix(second: i64) -> [u8; 20] {
         digit(second / 10), digit(second), b'.',
     ];
     prefix
-}
-
-/// Year, month and day of a day since 1970-01-01 in the Gregorian calendar (H. Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms": years begin in March, eras have 400 years).
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
-/// The inverse of [`date`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 /// The instant of an RFC 3339 text: seconds with or without a fraction (cut to milliseconds),
