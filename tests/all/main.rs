@@ -17,6 +17,7 @@ mod spool;
 mod spool_cli;
 mod spool_config;
 mod spool_damage;
+mod spool_doubt;
 mod spool_faults;
 mod spool_kills;
 mod spool_layouts;

@@ -74,7 +74,12 @@ fn check_inbox(pipeline: &Pipeline) {
 
     let running = start(&pipeline.data_dir(), &pipeline.connectors(), None);
     let quarantine = pipeline.stage("quarantine");
-    wait_until("eight files with their reasons in the quarantine", WITHIN, || names(&quarantine).len() == 16);
+    // A reason is written beside its file a moment later.
+    let is_told = |name: &String| std::fs::metadata(quarantine.join(name)).is_ok_and(|reason| reason.len() > 0);
+    wait_until("eight files with their reasons in the quarantine", WITHIN, || {
+        let found = names(&quarantine);
+        found.len() == 16 && found.iter().filter(|name| name.ends_with(".reason.txt")).all(is_told)
+    });
     let reasons: Vec<(String, String)> = names(&quarantine)
         .into_iter()
         .filter(|name| name.ends_with(".reason.txt"))

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 use tests::program::{self, Program};
 use tests::spool::{FROM_SPOOL, Pipeline, RECORDS, SEALED, WITHIN, names, read_all, stage, write_records};
-use tests::worker::{Connector, start};
+use tests::worker::{Connector, start, wait_unlocked};
 use tests::{wait_for, wait_until};
 
 fn spawn(pipeline: &Pipeline, connectors: &[Connector]) -> Program {
     let config = pipeline.config("host.toml", connectors);
+    wait_unlocked(&pipeline.data_dir());
     program::spawn(pipeline.dir.path(), [Path::new("run"), &config])
 }
 
@@ -25,6 +26,12 @@ fn fill(pipeline: &Pipeline, partitions: i32, records: u64) {
 /// The log beside a host that writes to it.
 fn log(pipeline: &Pipeline) -> EmbeddedLog {
     EmbeddedLog::open_read_only(&pipeline.data_dir()).unwrap()
+}
+
+/// Ends a host.
+fn kill(program: Program) {
+    program.signal("KILL");
+    assert_eq!(program.finish().code, None);
 }
 
 /// Numbers below 1000 that a seed draws.
@@ -61,8 +68,7 @@ fn check_kills(pipeline: &Pipeline, connectors: &[Connector], kills: usize, seed
             done(what) > before || data_set.look() == sent.len()
         });
         std::thread::sleep(Duration::from_micros(drawn() * 400));
-        program.signal("KILL");
-        assert_eq!(program.finish().code, None);
+        kill(program);
         in_the_middle += usize::from(data_set.look() < sent.len());
     }
     assert!(in_the_middle * 2 > kills, "only {in_the_middle} kills were in the middle: more records, please");
@@ -111,8 +117,7 @@ fn kills_within_a_file_that_needs_many_commits_lose_and_repeat_nothing() {
         let before = count();
         let program = spawn(&pipeline, std::slice::from_ref(&from_spool));
         wait_until("further commits", WITHIN, || count() > before + 10);
-        program.signal("KILL");
-        program.finish();
+        kill(program);
         stopped_at.push(count());
     }
     let mut running = start(&pipeline.data_dir(), &[to_spool, from_spool, to_data_set], None);
@@ -150,8 +155,7 @@ fn claims_of_a_source_that_was_killed_are_adopted_by_another() {
     let log = log(&pipeline);
     let program = spawn(&pipeline, std::slice::from_ref(&from_spool));
     wait_until("members in the log", WITHIN, || read_all(&log, SEALED).len() > 30);
-    program.signal("KILL");
-    program.finish();
+    kill(program);
     let (lane, left) = claims(&pipeline, FROM_SPOOL).unwrap();
     assert!(left > 0, "claims are left in `{lane}`");
     // It never comes back; another does its work, and may begin while the lease still runs.
@@ -174,8 +178,7 @@ fn a_partition_of_a_sink_that_was_killed_is_taken_over_after_its_lease() {
     let sink = sink.set("rotation.max.records", 10);
     let program = spawn(&pipeline, std::slice::from_ref(&sink));
     wait_until("files", WITHIN, || names(&pipeline.stage("inbox")).len() > 10);
-    program.signal("KILL");
-    program.finish();
+    kill(program);
     let published = names(&pipeline.stage("inbox")).len();
     let second = sink.named("second-consumer");
     let mut running = start(&pipeline.data_dir(), &[second, from_spool, to_data_set], None);

@@ -2,6 +2,7 @@
 //! read from the files themselves, by name and by format, not by the room that wrote them.
 
 mod data_set;
+pub mod meddled;
 mod records;
 
 pub use data_set::{DataSet, FileName, open_file, read_name};

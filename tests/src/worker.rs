@@ -113,7 +113,18 @@ pub struct Running {
 /// # Panics
 /// When the host refuses.
 pub fn start(data_dir: &Path, connectors: &[Connector], max_records: Option<u64>) -> Running {
+    wait_unlocked(data_dir);
     try_start(data_dir, connectors, max_records).unwrap_or_else(|error| panic!("the host refused: {error}"))
+}
+
+/// Waits until nobody writes to the log in `data_dir`. A log that this process has just closed may be
+/// held a moment longer: by a program that another test starts, between the two halves of its start.
+///
+/// # Panics
+/// When somebody writes to it all the time.
+pub fn wait_unlocked(data_dir: &Path) {
+    let Ok(lock) = std::fs::File::open(data_dir.join("log.lock")) else { return };
+    crate::wait_until("the log to be free", Duration::from_secs(10), || lock.try_lock().is_ok());
 }
 
 /// As [`start`].

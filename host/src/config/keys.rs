@@ -105,7 +105,12 @@ pub(super) const SOURCE_KEYS: &[Key] = &[
 pub(super) const SPOOL_KEYS: &[Key] = &[
     key("dir", Text, None, "the spool's directory, on the filer or in the local folder"),
     key("files", Text, Some("qumulo"), "where `dir` is: `qumulo` (REST) or `local` (a folder of this machine)"),
-    key("spool.lease.ms", Long, Some("60000"), "a host that says nothing for twice as long is taken over"),
+    key(
+        "spool.lease.ms",
+        Long,
+        Some("60000"),
+        "who says nothing for so long loses its partitions, for twice as long its claims",
+    ),
     key("qq.hostname", Text, None, "address of the cluster"),
     key("qq.port", Int, Some("8000"), "TCP port of its REST API"),
     key("qq.username", Text, None, "user"),

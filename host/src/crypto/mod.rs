@@ -32,7 +32,7 @@ pub use keys::{Key, KeyInfo, KeyKind, KeyRing, Recipient};
 pub use open::{MemberScanner, Opened, Opener, Scanned, open, scan};
 pub use order::MemberOrder;
 pub use records::{Record, RecordDecoder, encode_record, records};
-pub use rewrap::{rewrap, rewrap_file};
+pub use rewrap::rewrap;
 pub use seal::seal;
 pub use spool::{Event, SpoolReader};
 

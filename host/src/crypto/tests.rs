@@ -409,3 +409,22 @@ proptest! {
         prop_assert!(rewrap_file(&bytes, &keys.ring, &keys.recipients).is_err());
     }
 }
+
+/// A whole spool file with other recipients: new heads, the same blocks, a footer of the new length.
+fn rewrap_file(file: &[u8], ring: &KeyRing, recipients: &[Recipient]) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(file.len());
+    let mut rest = file;
+    while !rest.starts_with(super::footer::FOOTER_MAGIC) {
+        let at = file.len() - rest.len();
+        let member = scan(rest)?.ok_or_else(|| reject(format!("file is cut in the member at byte {at}")))?;
+        let num_bytes = usize::try_from(member.num_bytes).or_bug("length of a member")?;
+        let (sealed, tail) = rest.split_at_checked(num_bytes).unwrap_or((rest, &[]));
+        out.extend_from_slice(&rewrap(&member.head, ring, recipients)?);
+        out.extend_from_slice(sealed.get(member.head.num_bytes()..).unwrap_or_default());
+        rest = tail;
+    }
+    let mut footer = Footer::parse(rest)?;
+    footer.bytes = out.len() as u64;
+    out.extend_from_slice(&footer.encode()?);
+    Ok(out)
+}

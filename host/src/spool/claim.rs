@@ -12,6 +12,7 @@ use crate::error::{Error, OrError, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files, Moved};
 use crate::ports::log::PositionEntry;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// A claim's name, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +100,14 @@ fn partition(spool: &FilePath, task: u32) -> Result<Vec<u8>> {
 pub(super) struct Lane {
     held: Held,
     next: u64,
+    /// A file whose claim failed, and may have been made after all: its number is its own until that is
+    /// known.
+    in_doubt: Option<(FileInfo, String, u64)>,
 }
 
 impl Lane {
     pub(super) fn new(held: Held) -> Self {
-        Lane { held, next: 0 }
+        Lane { held, next: 0, in_doubt: None }
     }
 
     pub(super) fn token(&self) -> &str {
@@ -121,11 +125,38 @@ impl Lane {
         }
     }
 
-    /// Takes a file from elsewhere into the lane; none: somebody else has it.
+    /// Finds out about a claim that failed, before any other is made.
+    pub(super) fn claim_in_doubt(&mut self, files: &dyn Files) -> Result<Option<Claim>> {
+        let Some((file, name, from)) = self.in_doubt.clone() else { return Ok(None) };
+        let claimed = self.claim(files, &file, &name, from)?;
+        self.in_doubt = None;
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+        // Nothing is at its old place: it is ours if it lies under the name it was to get.
+        let number = self.next;
+        let printed = ClaimName { lane: self.held.token(), number, from, file: &name }.print();
+        match files.stat(&self.held.path().join(&printed)?) {
+            Ok(Some(info)) if info.id == file.id => {
+                self.next += 1;
+                Ok(Some(Claim { name, number, from, info }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => {
+                self.in_doubt = Some((file, name, from));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a file from elsewhere into the lane; none: somebody else has it. After an error
+    /// [`Lane::claim_in_doubt`] comes first.
     pub(super) fn claim(&mut self, files: &dyn Files, file: &FileInfo, name: &str, from: u64) -> Result<Option<Claim>> {
         let number = self.next;
         let claimed = ClaimName { lane: self.held.token(), number, from, file: name };
-        match files.rename(file, &self.held.path().join(&claimed.print())?)? {
+        let renamed = files.rename(file, &self.held.path().join(&claimed.print())?);
+        let renamed = renamed.inspect_err(|_| self.in_doubt = Some((file.clone(), name.to_owned(), from)))?;
+        match renamed {
             Moved::Done(info) => {
                 self.next += 1;
                 Ok(Some(Claim { name: name.to_owned(), number, from, info }))
@@ -154,14 +185,15 @@ impl Lane {
     }
 
     /// Takes what an earlier owner left in `directory` (this lane's own included): settles what is in
-    /// the log into `outbox`, claims the rest.
+    /// the log into `outbox`, claims the rest. What was claimed before an error is in `claims`.
     pub(super) fn recover(
         &mut self,
         files: &dyn Files,
         directory: &FilePath,
         position: Option<&Position>,
         outbox: &FilePath,
-    ) -> Result<Vec<Claim>> {
+        claims: &mut VecDeque<Claim>,
+    ) -> Result<()> {
         let (mut found, mut below) = (Vec::new(), Vec::new());
         files.list(directory, &mut |file| {
             match file.kind {
@@ -171,7 +203,6 @@ impl Lane {
             }
             Ok(())
         })?;
-        let mut claims = Vec::new();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         for file in found {
             let name = file.path.name().to_owned();
@@ -198,10 +229,10 @@ impl Lane {
         }
         // What two takers of one lane left inside each other; see `owner.rs`.
         for directory in below {
-            claims.extend(self.recover(files, &directory.path, position, outbox)?);
+            self.recover(files, &directory.path, position, outbox, claims)?;
             files.delete(&directory)?;
         }
-        Ok(claims)
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &FilePath {

@@ -81,6 +81,13 @@ impl OpenFile {
     /// Class Reject: this record cannot be written, and the file goes on without it. Any other: the
     /// file is over.
     pub(super) fn push(&mut self, record: &StoredRecord, content: &Content) -> Result<()> {
+        if let Content::Records { recipients, member_bytes } = content {
+            let size = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+            let is_over = self.plain.bytes.len() + size(&record.key) + size(&record.value) > *member_bytes;
+            if is_over && !self.plain.bytes.is_empty() {
+                self.seal(recipients)?;
+            }
+        }
         // Whatever becomes of it, it is behind.
         self.next = record.offset + 1;
         self.records += 1;

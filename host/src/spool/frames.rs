@@ -4,20 +4,21 @@ use super::members::MAX_MEMBER_BYTES;
 use crate::crypto::{self, Head};
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::FileReader;
+use bytes::{Buf, Bytes, BytesMut};
 
 /// A member as it stands in a file.
 pub(super) struct Frame {
     /// Its head; nothing in it is proved.
     pub(super) head: Head,
     /// All of its bytes, head included.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
 }
 
 /// Reads members up to the footer. Holds one member.
 pub(super) struct Frames {
     /// None: the buffer holds all of it.
     reader: Option<Box<dyn FileReader>>,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     at: u64,
     end: u64,
 }
@@ -25,14 +26,20 @@ pub(super) struct Frames {
 impl Frames {
     /// From byte `at`, where a member begins, to `end`, where the footer does.
     pub(super) fn new(reader: Box<dyn FileReader>, at: u64, end: u64) -> Self {
-        Frames { reader: Some(reader), buffer: Vec::new(), at, end }
+        Frames { reader: Some(reader), buffer: BytesMut::new(), at, end }
     }
 
     /// As [`Frames::new`], of a file that was read whole.
-    pub(super) fn of_bytes(mut file: Vec<u8>, at: u64, end: u64) -> Self {
-        file.truncate(usize::try_from(end).unwrap_or(usize::MAX));
-        file.drain(..usize::try_from(at).unwrap_or(usize::MAX).min(file.len()));
-        Frames { reader: None, buffer: file, at, end }
+    pub(super) fn of_bytes(file: Vec<u8>, at: u64, end: u64) -> Self {
+        let mut buffer = BytesMut::from(Bytes::from(file));
+        buffer.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+        buffer.advance(usize::try_from(at).unwrap_or(usize::MAX).min(buffer.len()));
+        Frames { reader: None, buffer, at, end }
+    }
+
+    /// Bytes of members that are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.end.saturating_sub(self.at)
     }
 
     /// Where the next member begins.
@@ -48,10 +55,8 @@ impl Frames {
         loop {
             if let Some(scanned) = crypto::scan(&self.buffer)? {
                 let len = usize::try_from(scanned.num_bytes).unwrap_or(usize::MAX).min(self.buffer.len());
-                let rest = self.buffer.split_off(len);
                 self.at += len as u64;
-                let bytes = std::mem::replace(&mut self.buffer, rest);
-                return Ok(Some(Frame { head: scanned.head, bytes }));
+                return Ok(Some(Frame { head: scanned.head, bytes: self.buffer.split_to(len).freeze() }));
             }
             let reject = |found: String| Error::new(ErrorClass::Reject, found);
             if self.buffer.len() > MAX_MEMBER_BYTES {

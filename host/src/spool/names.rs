@@ -34,10 +34,9 @@ pub(super) fn published(files: &dyn Files, layout: &mut CheckedLayout) -> Result
     })?;
     let mut is_settled = false;
     for _ in 0..MAX_PASSES {
-        let before = names.len();
         let is_whole = on_the_way(files, layout, &mut names)?;
-        // A file that was put back behind the listing is found by the next pass.
-        if is_whole && is_settled && names.len() == before {
+        // A file that was put back behind the listing is found by a second pass.
+        if is_whole && is_settled {
             break;
         }
         is_settled = is_whole;

@@ -38,6 +38,8 @@ pub(super) fn put(
         moved = files.rename(file, &to)?;
     }
     match moved {
+        // Put here by a try that did not learn of it: only the reason is missing.
+        Moved::Gone if files.stat(&to)?.is_some_and(|found| found.id == file.id) => {}
         Moved::Gone => return Ok(false),
         Moved::Taken => return Err(Error::retry(format!("quarantine `{quarantine}`: name `{name}` is taken"))),
         Moved::Done(_) => {}

@@ -20,15 +20,32 @@ pub(super) fn rewrap(
     ring: &KeyRing,
     recipients: &[Recipient],
 ) -> Result<u64> {
-    let mut footer = read_footer(files, file, None)?;
     let aside = files.make_directories(staging)?.path.join(&format!("rewrap-{}.open", token()))?;
-    let writer = files.create(&aside)?;
+    let rewrapped = rewrap_aside(files, &aside, file, ring, recipients);
+    if rewrapped.is_err()
+        && let Ok(Some(left)) = files.stat(&aside)
+    {
+        // The error is the one to tell.
+        let _ = files.delete(&left);
+    }
+    rewrapped
+}
+
+fn rewrap_aside(
+    files: &dyn Files,
+    aside: &FilePath,
+    file: &FileInfo,
+    ring: &KeyRing,
+    recipients: &[Recipient],
+) -> Result<u64> {
+    let mut footer = read_footer(files, file, None)?;
+    let writer = files.create(aside)?;
     let mut writer = writer.ok_or_else(|| Error::retry(format!("`{aside}` is there already")))?;
     let mut frames = Frames::new(files.read(file, 0, Some(footer.bytes))?, 0, footer.bytes);
     let mut written = 0;
     while let Some(frame) = frames.next()? {
         let head = crypto::rewrap(&frame.head, ring, recipients)?;
-        let blocks = Bytes::from(frame.bytes).slice(frame.head.num_bytes()..);
+        let blocks = frame.bytes.slice(frame.head.num_bytes()..);
         written += (head.len() + blocks.len()) as u64;
         writer.write(Bytes::from(head))?;
         writer.write(blocks)?;

@@ -129,8 +129,14 @@ impl Sink for SpoolSink {
             self.partitions.remove(at);
             taken.push(self.take(at)?);
         }
+        // Directories may have been deleted since.
+        self.made = None;
         // Read after everything is ours: from here on nobody else publishes for these partitions.
-        let published = names::published(self.files.as_ref(), &mut self.layout)?;
+        let is_any_ours = taken.iter().any(|taken| matches!(taken, Taken::Ours(_)));
+        let published = match is_any_ours {
+            true => names::published(self.files.as_ref(), &mut self.layout)?,
+            false => BTreeMap::new(),
+        };
         let assigned = partitions.iter().zip(taken).map(|((at, committed), taken)| match taken {
             Taken::Ours(held) => {
                 let found = published.get(at).copied();

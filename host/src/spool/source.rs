@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Files claimed at once: others find work too, and what a crash leaves claimed is little.
 const CLAIM_FILES: usize = 16;
+/// Names of the inbox held at once; a name is some 300 bytes.
+const MAX_WAITING: usize = 100_000;
 /// A file up to this size is read with one call.
 const AT_ONCE_BYTES: u64 = 4 << 20;
 /// How often the trash is looked at.
@@ -66,9 +68,15 @@ pub struct SpoolSource {
     read: Vec<Claim>,
     /// Committed, and not settled.
     committed: Vec<Claim>,
+    /// A file that is damaged in the middle, to be put away when what came before is committed.
+    broken: Option<(Claim, Error)>,
+    /// Whether everything that was given is committed.
+    is_committed: bool,
     /// Files put into the quarantine and not yet told.
     quarantined: u64,
     listed: Option<Instant>,
+    /// Whether the last listing found more than is held.
+    is_cut: bool,
     /// When abandoned claims were looked for, and since when each lane has had its name.
     looked: Instant,
     seen: BTreeMap<OwnerName, Instant>,
@@ -106,8 +114,11 @@ impl SpoolSource {
             reading: None,
             read: Vec::new(),
             committed: Vec::new(),
+            broken: None,
+            is_committed: true,
             quarantined: 0,
             listed: None,
+            is_cut: false,
             looked: Instant::now(),
             seen: BTreeMap::new(),
             tidied: Instant::now(),
@@ -129,6 +140,7 @@ impl SpoolSource {
     fn adopt(&mut self) -> Result<()> {
         let files = Arc::clone(&self.files);
         let directories = self.layout.directories.clone();
+        self.resolve_claim()?;
         let lanes = owner::all(files.as_ref(), &directories.tmp)?;
         // A name that stays the same for two leases of our own, in which we could look at it all the
         // time, is of nobody who is alive, whatever the clocks say.
@@ -152,9 +164,11 @@ impl SpoolSource {
             let position = Position::find(&directories.inbox, task, &positions)?;
             let from = held.path().clone();
             let lane = self.lane()?;
-            let claims = lane.recover(files.as_ref(), &from, position.as_ref(), &directories.outbox)?;
+            let mut claims = VecDeque::new();
+            let recovered = lane.recover(files.as_ref(), &from, position.as_ref(), &directories.outbox, &mut claims);
             tracing::warn!(lane = name.label, files = claims.len(), "claims of a task that is gone were taken over");
             self.claims.extend(claims);
+            recovered?;
             let left = files.stat(&from)?;
             if let Some(directory) = left {
                 files.delete(&directory)?;
@@ -170,7 +184,9 @@ impl SpoolSource {
             Some(watch) => watch,
             none => none.insert(self.files.watch(&inbox)?),
         };
-        let mut list = self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY);
+        // What did not fit into the last listing is in the next.
+        let is_next = self.is_cut && self.waiting.is_empty();
+        let mut list = is_next || self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY);
         match watch.next(if list { Duration::ZERO } else { wait })? {
             Seen::Nothing => {}
             Seen::Appeared(names) => {
@@ -186,11 +202,12 @@ impl SpoolSource {
         if list {
             let waiting = &mut self.waiting;
             self.files.list(&inbox, &mut |file| {
-                if file.kind == FileKind::File {
+                if file.kind == FileKind::File && waiting.len() < MAX_WAITING {
                     waiting.insert(file.path.name().to_owned(), Some(file));
                 }
                 Ok(())
             })?;
+            self.is_cut = self.waiting.len() >= MAX_WAITING;
             self.listed = Some(Instant::now());
         }
         if self.looked.elapsed() >= (self.settings.lease / 3).min(LIST_EVERY) {
@@ -204,8 +221,16 @@ impl SpoolSource {
         Ok(())
     }
 
+    fn resolve_claim(&mut self) -> Result<()> {
+        let files = Arc::clone(&self.files);
+        let claim = self.lane()?.claim_in_doubt(files.as_ref())?;
+        self.claims.extend(claim);
+        Ok(())
+    }
+
     /// Claims some of what waits, oldest names first.
     fn claim(&mut self) -> Result<()> {
+        self.resolve_claim()?;
         let inbox = self.layout.directories.inbox.clone();
         let files = Arc::clone(&self.files);
         while self.claims.len() < CLAIM_FILES
@@ -225,13 +250,8 @@ impl SpoolSource {
                 self.quarantined += 1;
                 continue;
             }
-            match self.lane()?.claim(files.as_ref(), &file, &name, 0) {
-                Ok(claim) => self.claims.extend(claim),
-                Err(error) => {
-                    self.waiting.insert(name, Some(file));
-                    return Err(error);
-                }
-            }
+            let claim = self.lane()?.claim(files.as_ref(), &file, &name, 0)?;
+            self.claims.extend(claim);
         }
         Ok(())
     }
@@ -242,6 +262,9 @@ impl SpoolSource {
         let info = self.lane()?.info(&claim)?;
         let opened = self.open_claim(&claim, &info);
         match opened {
+            Err(error) if error.class() == ErrorClass::Retry && self.files.stat(&info.path)?.is_none() => {
+                tracing::error!(file = claim.name, %error, "a claimed file is gone, deleted by somebody");
+            }
             Err(error) if matches!(error.class(), ErrorClass::Reject | ErrorClass::Config) => {
                 self.give_up(claim, false, &error)?;
             }
@@ -282,6 +305,13 @@ impl SpoolSource {
 
     /// Gives members until the limits are reached or nothing is left; true if there may be more.
     fn fill(&mut self, limits: PollLimits, out: &mut Filled) -> Result<()> {
+        if let Some((claim, error)) = self.broken.clone() {
+            if !self.is_committed {
+                return Ok(());
+            }
+            self.give_up(claim, true, &error)?;
+            self.broken = None;
+        }
         while out.num_bytes < limits.max_bytes as usize && out.records < limits.max_records as usize {
             if self.reading.is_none() {
                 if self.claims.is_empty() && !self.waiting.is_empty() {
@@ -296,6 +326,11 @@ impl SpoolSource {
             let Some(reading) = &mut self.reading else { continue };
             match reading.frames.next() {
                 Ok(Some(frame)) => {
+                    if out.records == 0 {
+                        let left = usize::try_from(reading.frames.left()).unwrap_or(usize::MAX);
+                        let room = frame.bytes.len() + left.min(limits.max_bytes as usize);
+                        out.batch = BatchBuilder::with_capacity(1, room);
+                    }
                     members::push(&mut out.batch, &frame.bytes, frame.head.info(), chunk_bytes);
                     out.num_bytes += frame.bytes.len();
                     out.records += frame.bytes.len().div_ceil(chunk_bytes);
@@ -307,9 +342,11 @@ impl SpoolSource {
                     self.read.extend(claim);
                 }
                 Err(error) if error.class() == ErrorClass::Reject || error.class() == ErrorClass::Config => {
-                    let Some(Reading { claim, .. }) = self.reading.take() else { continue };
-                    out.position = Some((claim.number + 1, 0));
-                    self.give_up(claim, true, &error)?;
+                    // The members before the damage are good, and go into the log first.
+                    let at = reading.frames.at();
+                    let claim = self.reading.take().map(|reading| reading.claim);
+                    self.broken = claim.map(|claim| (Claim { from: at, ..claim }, error));
+                    return Ok(());
                 }
                 Err(error) => {
                     // Taken up again from what was given.
@@ -330,7 +367,11 @@ impl SpoolSource {
         while let Some(claim) = self.committed.last().cloned() {
             let to = outbox.join(&claim.name)?;
             // Gone: it is in the quarantine, or the lane was taken over and is settled by others.
-            self.lane()?.move_to(files.as_ref(), &claim, &to)?;
+            if let Err(error) = self.lane()?.move_to(files.as_ref(), &claim, &to) {
+                // Perhaps somebody deleted the directory.
+                files.make_directories(&outbox)?;
+                return Err(error);
+            }
             self.committed.pop();
         }
         Ok(())
@@ -342,9 +383,13 @@ impl SpoolSource {
             return Ok(());
         }
         self.tidied = Instant::now();
-        let deleted = trash::tidy(self.files.as_ref(), &mut self.layout, self.settings.snapshot_keep)?;
-        if deleted > 0 {
-            tracing::debug!(deleted, "files deleted from the trash");
+        match trash::tidy(self.files.as_ref(), &mut self.layout, self.settings.snapshot_keep) {
+            Ok(deleted) => tracing::debug!(deleted, "trash looked at"),
+            // Without the right to delete the trash grows, and the records go on.
+            Err(error) if error.class() == ErrorClass::Config => {
+                tracing::warn!(%error, hint = error.hint(), "the spool's trash is not emptied");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -375,8 +420,7 @@ impl Source for SpoolSource {
         let position = Position::find(&directories.inbox, self.settings.task, positions)?;
         let mut lane = Lane::new(held);
         let path = lane.path().clone();
-        let claims = lane.recover(self.files.as_ref(), &path, position.as_ref(), &directories.outbox)?;
-        self.claims.extend(claims);
+        lane.recover(self.files.as_ref(), &path, position.as_ref(), &directories.outbox, &mut self.claims)?;
         self.lane = Some(lane);
         Ok(Schemas::default())
     }
@@ -413,6 +457,7 @@ impl Source for SpoolSource {
             }
             None => Vec::new(),
         };
+        self.is_committed = false;
         Ok(Polled {
             records: out.batch.build(),
             positions,
@@ -422,12 +467,17 @@ impl Source for SpoolSource {
     }
 
     fn committed(&mut self) -> Result<()> {
+        self.is_committed = true;
         self.committed.append(&mut self.read);
         self.settle()
     }
 
     fn backlog(&self) -> Option<u64> {
-        let here = self.claims.len() + usize::from(self.reading.is_some()) + self.read.len() + self.committed.len();
+        let here = usize::from(self.broken.is_some())
+            + self.claims.len()
+            + usize::from(self.reading.is_some())
+            + self.read.len()
+            + self.committed.len();
         self.listed.map(|_| (self.waiting.len() + here) as u64)
     }
 

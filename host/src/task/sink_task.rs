@@ -146,6 +146,7 @@ impl Life<'_> {
                         reading.reader = None;
                         reading.in_hand.clear();
                     }
+                    self.check_fence()?;
                     self.looked = None;
                     // Once asked to stop there is nothing to wait for: what is not safe is in the log.
                     if asked || self.stop.wait(wait) {
@@ -236,7 +237,7 @@ impl Life<'_> {
             match assigned {
                 Assigned::Held(by) => {
                     self.is_missing = true;
-                    tracing::info!(
+                    tracing::debug!(
                         connector = settings.connector,
                         topic = at.topic,
                         partition = at.partition,
@@ -245,7 +246,14 @@ impl Life<'_> {
                     );
                 }
                 Assigned::From(start) => {
-                    check_start(at, start, marks.get(at).copied())?;
+                    let mut known = marks.get(at).copied();
+                    if start > known.map(|marks| marks.high) {
+                        // Another may have read and published more since the topic was asked.
+                        let topic = self.task.log.topic(&at.topic)?;
+                        let index = usize::try_from(at.partition).unwrap_or(usize::MAX);
+                        known = topic.and_then(|topic| topic.partitions.get(index).copied());
+                    }
+                    check_start(at, start, known)?;
                     let next = start.unwrap_or(0);
                     let reader = self.task.log.reader(&at.topic, at.partition, next)?;
                     *reading = Reading { reader: Some(reader), next, committed: *committed, ..Reading::default() };
@@ -295,6 +303,24 @@ impl Life<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Commits again what is committed, to learn whether a newer task has taken over: it must not be
+    /// taken back from.
+    fn check_fence(&mut self) -> Result<()> {
+        let group = group(&self.task.settings.connector);
+        let offset = |(at, reading): (&TopicPartition, &Reading)| {
+            let (group, topic) = (group.clone(), at.topic.clone());
+            reading.committed.map(|next| GroupOffset { group, topic, partition: at.partition, next })
+        };
+        let group_offsets: Vec<_> = self.partitions.iter().filter_map(offset).collect();
+        if group_offsets.is_empty() {
+            return Ok(());
+        }
+        match self.writer.commit(&Commit { group_offsets, ..Commit::default() }) {
+            Err(error) if error.class() != ErrorClass::Retry => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn write_letters(&mut self, letters: Vec<(String, Rejected)>) -> Result<()> {

@@ -133,6 +133,7 @@ impl Life<'_> {
     fn run(&mut self, chain: &mut Chain) -> Result<()> {
         let settings = &self.task.settings;
         let mut pending = Pending::default();
+        let mut is_troubled = false;
         loop {
             let wanted =
                 settings.max_records.map(|max| max.saturating_sub(self.stats.records() + pending.num_records()));
@@ -147,9 +148,16 @@ impl Life<'_> {
                 wait: pending.time_left(settings.commit_interval).map_or(POLL_WAIT, |left| left.min(POLL_WAIT)),
             };
             let polled = match chain.source.0.poll(limits) {
-                Ok(polled) => polled,
+                Ok(polled) => {
+                    if std::mem::take(&mut is_troubled) {
+                        self.stats.set_trouble(None);
+                    }
+                    polled
+                }
                 Err(error) if error.class() == ErrorClass::Retry => {
                     self.stats.add_retry();
+                    self.stats.set_trouble(Some(error.to_string()));
+                    is_troubled = true;
                     tracing::warn!(connector = settings.connector, %error, "poll is tried again");
                     self.commit(chain, std::mem::take(&mut pending))?;
                     self.stop.wait(settings.retry_delay_max.min(Duration::from_secs(1)));
