@@ -25,6 +25,7 @@
 mod claim;
 mod file;
 mod frames;
+mod inbox;
 mod layout;
 mod members;
 mod names;

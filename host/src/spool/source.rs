@@ -2,6 +2,7 @@
 
 use super::claim::{Claim, Lane, Position};
 use super::frames::Frames;
+use super::inbox::{Inbox, LIST_EVERY};
 use super::layout::CheckedLayout;
 use super::members;
 use super::owner::{self, Claimant, OwnerName, Taken};
@@ -9,7 +10,7 @@ use super::{quarantine, read_all, read_footer, trash};
 use crate::connector::{Layout, PollLimits, Polled, Schemas, Settings, Source};
 use crate::crypto;
 use crate::error::{Error, ErrorClass, Result};
-use crate::ports::files::{FileInfo, FileKind, Files, Moved, Seen, Watch};
+use crate::ports::files::{FileInfo, Files, Moved};
 use crate::ports::log::PositionEntry;
 use crate::record::{BatchBuilder, now_ms};
 use std::collections::{BTreeMap, VecDeque};
@@ -18,14 +19,10 @@ use std::time::{Duration, Instant};
 
 /// Files claimed at once: others find work too, and what a crash leaves claimed is little.
 const CLAIM_FILES: usize = 16;
-/// Names of the inbox held at once; a name is some 300 bytes.
-const MAX_WAITING: usize = 100_000;
 /// A file up to this size is read with one call.
 const AT_ONCE_BYTES: u64 = 4 << 20;
 /// How often the trash is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
-/// How often the inbox is listed although nothing was seen in it.
-const LIST_EVERY: Duration = Duration::from_secs(60);
 
 /// Ends whatever an earlier life of a task still has in the log, and reads its committed positions:
 /// connector and task number in.
@@ -59,9 +56,7 @@ pub struct SpoolSource {
     settings: SpoolSourceSettings,
     fence: Fence,
     lane: Option<Lane>,
-    watch: Option<Box<dyn Watch>>,
-    /// What is in the inbox and not claimed, by name; none: seen, and not looked at.
-    waiting: BTreeMap<String, Option<FileInfo>>,
+    inbox: Inbox,
     claims: VecDeque<Claim>,
     reading: Option<Reading>,
     /// Read to the end, and not committed.
@@ -74,9 +69,6 @@ pub struct SpoolSource {
     is_committed: bool,
     /// Files put into the quarantine and not yet told.
     quarantined: u64,
-    listed: Option<Instant>,
-    /// Whether the last listing found more than is held.
-    is_cut: bool,
     /// When abandoned claims were looked for, and since when each lane has had its name.
     looked: Instant,
     seen: BTreeMap<OwnerName, Instant>,
@@ -102,14 +94,14 @@ impl SpoolSource {
         fence: Fence,
     ) -> Result<Self> {
         let layout = CheckedLayout::open(layout, &settings.connector, &settings.layout)?;
+        let inbox = Inbox::new(layout.directories.inbox.clone());
         Ok(SpoolSource {
             files,
             layout,
             settings,
             fence,
             lane: None,
-            watch: None,
-            waiting: BTreeMap::new(),
+            inbox,
             claims: VecDeque::new(),
             reading: None,
             read: Vec::new(),
@@ -117,8 +109,6 @@ impl SpoolSource {
             broken: None,
             is_committed: true,
             quarantined: 0,
-            listed: None,
-            is_cut: false,
             looked: Instant::now(),
             seen: BTreeMap::new(),
             tidied: Instant::now(),
@@ -177,39 +167,9 @@ impl SpoolSource {
         Ok(())
     }
 
-    /// Learns what is in the inbox, waiting up to `wait` for something.
+    /// Learns what is in the inbox, waiting up to `wait` for something, and looks for abandoned claims.
     fn look(&mut self, wait: Duration) -> Result<()> {
-        let inbox = self.layout.directories.inbox.clone();
-        let watch = match &mut self.watch {
-            Some(watch) => watch,
-            none => none.insert(self.files.watch(&inbox)?),
-        };
-        // What did not fit into the last listing is in the next.
-        let is_next = self.is_cut && self.waiting.is_empty();
-        let mut list = is_next || self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY);
-        match watch.next(if list { Duration::ZERO } else { wait })? {
-            Seen::Nothing => {}
-            Seen::Appeared(names) => {
-                let direct = names.into_iter().filter(|name| !name.contains('/'));
-                self.waiting.extend(direct.map(|name| (name, None)));
-            }
-            Seen::List => list = true,
-            Seen::Gone => {
-                self.watch = None;
-                self.files.make_directories(&inbox)?;
-            }
-        }
-        if list {
-            let waiting = &mut self.waiting;
-            self.files.list(&inbox, &mut |file| {
-                if file.kind == FileKind::File && waiting.len() < MAX_WAITING {
-                    waiting.insert(file.path.name().to_owned(), Some(file));
-                }
-                Ok(())
-            })?;
-            self.is_cut = self.waiting.len() >= MAX_WAITING;
-            self.listed = Some(Instant::now());
-        }
+        self.inbox.look(self.files.as_ref(), wait)?;
         if self.looked.elapsed() >= (self.settings.lease / 3).min(LIST_EVERY) {
             if self.looked.elapsed() >= self.settings.lease {
                 // What kept us from the filer kept others too.
@@ -231,17 +191,10 @@ impl SpoolSource {
     /// Claims some of what waits, oldest names first.
     fn claim(&mut self) -> Result<()> {
         self.resolve_claim()?;
-        let inbox = self.layout.directories.inbox.clone();
         let files = Arc::clone(&self.files);
         while self.claims.len() < CLAIM_FILES
-            && let Some((name, known)) = self.waiting.pop_first()
+            && let Some((name, file)) = self.inbox.take(files.as_ref())?
         {
-            let Ok(path) = inbox.join(&name) else { continue };
-            let found = match known {
-                Some(file) => Some(file),
-                None => files.stat(&path)?.filter(|file| file.kind == FileKind::File),
-            };
-            let Some(file) = found else { continue };
             if self.layout.parse_one(&name)?.is_none() {
                 let reason =
                     Error::config(format!("`{}` in the inbox is no name of a spool file", name.escape_debug()))
@@ -314,7 +267,7 @@ impl SpoolSource {
         }
         while out.num_bytes < limits.max_bytes as usize && out.records < limits.max_records as usize {
             if self.reading.is_none() {
-                if self.claims.is_empty() && !self.waiting.is_empty() {
+                if self.claims.is_empty() && !self.inbox.is_empty() {
                     self.claim()?;
                 }
                 if !self.begin()? {
@@ -433,7 +386,7 @@ impl Source for SpoolSource {
         self.lane()?.renew(files.as_ref())?;
         self.settle()?;
         self.tidy()?;
-        let is_busy = self.reading.is_some() || !self.claims.is_empty() || !self.waiting.is_empty();
+        let is_busy = self.reading.is_some() || !self.claims.is_empty() || !self.inbox.is_empty();
         self.look(if is_busy { Duration::ZERO } else { limits.wait })?;
         let mut out = Filled::default();
         if let Err(error) = self.fill(limits, &mut out) {
@@ -478,7 +431,7 @@ impl Source for SpoolSource {
             + usize::from(self.reading.is_some())
             + self.read.len()
             + self.committed.len();
-        self.listed.map(|_| (self.waiting.len() + here) as u64)
+        self.inbox.len().map(|waiting| (waiting + here) as u64)
     }
 
     fn close(&mut self) {
