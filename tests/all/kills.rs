@@ -56,7 +56,9 @@ fn kills_in_the_middle_of_a_stream_lose_and_repeat_nothing() {
     }
     // How many are left is not known: a commit that the last kill met may be found whole by the next
     // run, although nobody saw it before.
-    let program = program::spawn(dir.path(), &arguments);
+    let mut program = program::spawn(dir.path(), &arguments);
+    // Before that it does not listen to signals, and everything may be there already.
+    program.wait_stderr("connector `");
     let log = EmbeddedLog::open_read_only(&dir.path().join("host-data")).unwrap();
     wait_until("the last record", WITHIN, || read_topic(&log, "wikipedia").len() >= expected.len());
     program.signal("INT");

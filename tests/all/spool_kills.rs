@@ -72,7 +72,9 @@ fn check_kills(pipeline: &Pipeline, connectors: &[Connector], kills: usize, seed
         in_the_middle += usize::from(data_set.look() < sent.len());
     }
     assert!(in_the_middle * 2 > kills, "only {in_the_middle} kills were in the middle: more records, please");
-    let program = spawn(pipeline, connectors);
+    let mut program = spawn(pipeline, connectors);
+    // Before that it does not listen to signals, and everything may be there already.
+    program.wait_stderr("connector `");
     data_set.wait(sent.len());
     program.signal("INT");
     program.finish().expect(0);

@@ -106,7 +106,9 @@ fn kills_between_two_topics_and_two_filers_lose_and_repeat_nothing() {
         host.finish();
     }
     write(usize::try_from(KILLS).unwrap() * share..RECORDS);
-    let host = program::spawn(dir.path(), [Path::new("run"), &config]);
+    let mut host = program::spawn(dir.path(), [Path::new("run"), &config]);
+    // Before that it does not listen to signals, and everything may be there already.
+    host.wait_stderr("connector `");
     let expected: BTreeMap<String, usize> = (0..RECORDS).map(|number| (value(number), 1)).collect();
     wait_until("every record in the data set", WITHIN, || data_set(&config, "spooled-out", &key).len() == RECORDS);
     host.signal("INT");
