@@ -102,6 +102,7 @@ fn a_spool_is_looked_at_while_it_is_on_a_filer() {
     };
     let port = |store: &tests::spool::Store| format!(":{}/qf2/demo/spool", store.emulator().addr().port());
     let (first, second) = (by_place(&port(&pipeline.first)), by_place(&port(&pipeline.second)));
+    assert!(first["free_bytes"].as_u64().unwrap() > 0, "{first}");
     assert_eq!(stages(&first)["outbox"] + stages(&first)["wash"], names_of(&pipeline, &["outbox", "wash"]));
     assert_eq!((stages(&first)["inbox"], stages(&first)["target"], stages(&first)["tmp"]), (0, 0, 0));
     let mut data_set = pipeline.data_set();
@@ -113,6 +114,7 @@ fn a_spool_is_looked_at_while_it_is_on_a_filer() {
 
     let one = format!("--config {config} --connector {TO_DATA_SET}");
     let text = host(dir, &format!("spool ls {one} --files")).expect(0).stdout;
+    assert!(text.lines().next().unwrap().ends_with("B free)"), "{text}");
     assert!(text.contains("quarantine") && text.contains(file["file"].as_str().unwrap()), "{text}");
     let stat = host(dir, &format!("spool stat {one} --output json")).expect(0).json_lines();
     assert_eq!(stat.iter().map(|file| file["records"].as_u64().unwrap()).sum::<u64>(), 230);

@@ -113,6 +113,7 @@ fn ls(spools: Spools, with_files: bool, output: Output) -> std::result::Result<(
     for Spool { connector, place, mut survey } in spools.0 {
         let files = survey.list()?;
         let stages = survey.stages(&files);
+        let free = survey.free_bytes()?;
         if output == Output::Json {
             let stages = stages.iter().map(|stage| {
                 json!({
@@ -120,14 +121,16 @@ fn ls(spools: Spools, with_files: bool, output: Output) -> std::result::Result<(
                     "bytes": stage.bytes, "oldest_ms": stage.oldest_ms, "newest_ms": stage.newest_ms,
                 })
             });
-            let mut spool = json!({ "connector": connector, "place": place, "stages": Value::from_iter(stages) });
+            let stages = Value::from_iter(stages);
+            let mut spool = json!({ "connector": connector, "place": place, "free_bytes": free, "stages": stages });
             if with_files && let Value::Object(fields) = &mut spool {
                 fields.insert("files".to_owned(), Value::from_iter(files.iter().map(file_json)));
             }
             shown.push(spool);
             continue;
         }
-        line(&format!("{place} ({connector})"))?;
+        let free = free.map_or(String::new(), |free| format!(", {} free", bytes(free)));
+        line(&format!("{place} ({connector}{free})"))?;
         let mut table = table(&["stage", "directory", "files", "bytes", "newest", "oldest"], 2..6);
         for stage in &stages {
             table.add_row([

@@ -5,7 +5,7 @@
 //! footer. What must not be forged is in the heads of the members.
 
 use super::head::{FORMAT_VERSION, check_magic, check_version};
-use super::{Identity, MemberInfo, reject, split_u32};
+use super::{Identity, reject, split_u32};
 use crate::error::{Error, OrError, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -127,27 +127,6 @@ impl Footer {
             true => Ok(Located::Found(footer)),
             false => Err(reject(format!("file of {file_bytes} bytes, its footer says {expected}"))),
         }
-    }
-
-    /// The footer of a file that holds these members, in order.
-    pub fn of<'a>(
-        identity: Identity,
-        sequence: u64,
-        bytes: u64,
-        members: impl IntoIterator<Item = &'a MemberInfo>,
-    ) -> Self {
-        let mut footer = Footer { identity, first_ms: 0, last_ms: 0, sequence, members: 0, bytes };
-        // A member without records has no times to tell.
-        let mut is_first = true;
-        for info in members {
-            footer.members += 1;
-            if info.records > 0 {
-                footer.first_ms = if is_first { info.first_ms } else { footer.first_ms.min(info.first_ms) };
-                footer.last_ms = if is_first { info.last_ms } else { footer.last_ms.max(info.last_ms) };
-                is_first = false;
-            }
-        }
-        footer
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The only format version there is.
-pub const FORMAT_VERSION: u32 = 1;
+pub(super) const FORMAT_VERSION: u32 = 1;
 
 pub(super) const MEMBER_MAGIC: &[u8; 4] = b"HSM1";
 /// What `records` and [`super::encode_record`] write into a member.

@@ -239,16 +239,6 @@ impl KeyRing {
         self.keys.keys().map(String::as_str)
     }
 
-    /// What may be told of each, in order of kid.
-    pub fn infos(&self) -> impl Iterator<Item = KeyInfo> {
-        self.keys.values().map(Key::info)
-    }
-
-    /// Whether nothing can be opened.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
     pub(super) fn get(&self, kid: &str) -> Option<&Key> {
         self.keys.get(kid)
     }

@@ -26,12 +26,12 @@ mod tests;
 mod wrap;
 
 pub use footer::{FOOTER_TAIL, Footer, Located};
-pub use head::{FORMAT_VERSION, Head, Identity, MemberInfo, NewMember};
+pub use head::{Head, Identity, MemberInfo, NewMember};
 pub use key_files::{create_key_file, describe_key_file, load_key};
 pub use keys::{Key, KeyInfo, KeyKind, KeyRing, Recipient};
-pub use open::{MemberScanner, Opened, Opener, Scanned, open, scan};
+pub use open::{Opened, Opener, Scanned, open, scan};
 pub use order::MemberOrder;
-pub use records::{Record, RecordDecoder, encode_record, records};
+pub use records::{Record, RecordDecoder, encode_record};
 pub use rewrap::rewrap;
 pub use seal::seal;
 pub use spool::{Event, SpoolReader};

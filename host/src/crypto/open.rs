@@ -19,7 +19,7 @@ pub struct Scanned {
 
 /// Finds where a member ends, from pieces of any size. Holds at most a head.
 #[derive(Debug, Default)]
-pub struct MemberScanner {
+pub(super) struct MemberScanner {
     collector: HeadCollector,
     head: Option<Head>,
     place: Option<Place>,
@@ -36,7 +36,7 @@ impl MemberScanner {
     ///
     /// # Errors
     /// Class Reject: not a member, or a block that cannot be. Class Config: a newer format.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<usize> {
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<usize> {
         let mut rest = chunk;
         if self.head.is_none() {
             let Some(head) = self.collector.push(&mut rest)? else { return Ok(self.taken(chunk, rest)) };
@@ -68,20 +68,15 @@ impl MemberScanner {
     }
 
     /// Whether the last block is behind.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.place.as_ref().is_some_and(Place::is_done)
-    }
-
-    /// What it says of the member, once its head is whole.
-    pub fn head(&self) -> Option<&Head> {
-        self.head.as_ref()
     }
 
     /// The member, when no more bytes come.
     ///
     /// # Errors
     /// Class Reject: it is cut, and where.
-    pub fn finish(self) -> Result<Scanned> {
+    pub(super) fn finish(self) -> Result<Scanned> {
         let (Some(head), Some(place)) = (self.head, self.place) else { return Err(self.collector.cut()) };
         if place.is_done() {
             return Ok(Scanned { head, num_bytes: self.num_bytes });
@@ -96,7 +91,7 @@ impl MemberScanner {
 /// Frames the member at the start of `bytes`, which may go on after it; none while its end is missing.
 ///
 /// # Errors
-/// As [`MemberScanner::push`].
+/// Class Reject: not a member, or a block that cannot be. Class Config: a newer format.
 pub fn scan(bytes: &[u8]) -> Result<Option<Scanned>> {
     let mut scanner = MemberScanner::default();
     scanner.push(bytes)?;

@@ -1,6 +1,5 @@
 //! `records-1`: what is sealed. Records one after another, each with offset, timestamp, key, value and
-//! headers; read whole ([`records`]) or from the pieces that an [`super::Opener`] gives
-//! ([`RecordDecoder`]).
+//! headers; read from the pieces that an [`super::Opener`] gives ([`RecordDecoder`]).
 
 use super::head::CONTENT;
 use super::{MemberInfo, reject, split_u32};
@@ -54,21 +53,6 @@ pub fn encode_record(out: &mut Vec<u8>, record: &Record<'_>) -> Result<()> {
         out.extend_from_slice(part.unwrap_or_default());
     }
     Ok(())
-}
-
-/// The records of a member's whole plaintext; ends after the first error.
-pub fn records(plaintext: &[u8]) -> impl Iterator<Item = Result<Record<'_>>> {
-    let mut rest = plaintext;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let at = plaintext.len() - rest.len();
-        let cut = || reject(format!("records are cut in the one at byte {at} of {}", plaintext.len()));
-        let next = split_record(rest).and_then(|next| next.ok_or_else(cut));
-        rest = next.as_ref().map_or(&[], |(_, tail)| tail);
-        Some(next.map(|(record, _)| record))
-    })
 }
 
 /// Records from pieces of plaintext, checked against what the head says. Holds one record and a piece.
@@ -141,7 +125,7 @@ impl RecordDecoder {
 }
 
 /// The first record and what follows it; none while it is not whole.
-fn split_record(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>> {
+pub(super) fn split_record(bytes: &[u8]) -> Result<Option<(Record<'_>, &[u8])>> {
     let Some((offset, rest)) = bytes.split_first_chunk::<8>() else { return Ok(None) };
     let Some((timestamp, mut rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
     let (offset, timestamp) = (i64::from_le_bytes(*offset), i64::from_le_bytes(*timestamp));

@@ -110,7 +110,7 @@ impl OpenFile {
                 }
             }
             Content::Members => {
-                if let Some(member) = self.assembler.push(record)? {
+                if let Some(member) = self.assembler.push(record, Instant::now())? {
                     if member.info.records > 0 {
                         widen(&mut self.times, member.info.first_ms, member.info.last_ms);
                     }
@@ -163,7 +163,7 @@ impl OpenFile {
 
     /// Members of which not all pieces came, given up.
     pub(super) fn give_up_stale(&mut self) -> Vec<Rejected> {
-        let stale = self.assembler.give_up_stale().into_iter();
+        let stale = self.assembler.give_up_stale(Instant::now()).into_iter();
         let rejected = stale.map(|Incomplete { key, bytes, reason }| Rejected {
             raw: bytes,
             key: Some(key),

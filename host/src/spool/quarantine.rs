@@ -12,8 +12,8 @@ const REASON: &str = ".reason.txt";
 const UNPROVED: &str = ".unproved";
 /// What is read of a reason.
 const MAX_REASON_BYTES: u64 = 4096;
-/// Leaves room for what is put behind it.
-const MAX_NAME_BYTES: usize = 220;
+/// Leaves room, of 255 bytes, for all that is put behind it.
+const MAX_NAME_BYTES: usize = 200;
 
 /// Moves a file to the quarantine. False: it was gone. A name that was not proved to be the file's own
 /// is changed so that nobody takes it for a published one.

@@ -126,7 +126,7 @@ impl SpoolSource {
         owner::take(self.files.as_ref(), &self.layout.directories.tmp, label, &claimant)
     }
 
-    /// Takes over the claims of tasks that said nothing for a lease.
+    /// Takes over the claims of tasks that said nothing for two leases.
     fn adopt(&mut self) -> Result<()> {
         let files = Arc::clone(&self.files);
         let directories = self.layout.directories.clone();
@@ -256,7 +256,7 @@ impl SpoolSource {
         Ok(())
     }
 
-    /// Gives members until the limits are reached or nothing is left; true if there may be more.
+    /// Gives members until the limits are reached or nothing is left.
     fn fill(&mut self, limits: PollLimits, out: &mut Filled) -> Result<()> {
         if let Some((claim, error)) = self.broken.clone() {
             if !self.is_committed {

@@ -6,7 +6,7 @@ use super::layout::CheckedLayout;
 use super::{names, quarantine, read_footer, rewrap};
 use crate::connector::{Identity, Layout, Settings};
 use crate::crypto::{self, Event, Footer, Head, KeyRing, Recipient, Record, RecordDecoder, SpoolReader};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FilePath, Files};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,6 +125,14 @@ impl Survey {
         self.layout.directories.all().into_iter().map(stage).collect()
     }
 
+    /// Bytes that are free where the spool is; none: the file system does not tell.
+    ///
+    /// # Errors
+    /// What the files give.
+    pub fn free_bytes(&self) -> Result<Option<u64>> {
+        self.files.free_bytes()
+    }
+
     /// Opens a file block by block and gives its records. What is wrong is in the report; what was
     /// given before it is authentic.
     ///
@@ -185,7 +193,7 @@ impl Survey {
         let opened = read().and_then(|()| spool.finish().map(drop));
         given?;
         match opened {
-            Err(error) if error.class() == crate::error::ErrorClass::Retry => return Err(error),
+            Err(error) if error.class() == ErrorClass::Retry => return Err(error),
             Err(error) => report.problem = Some(error.to_string()),
             Ok(()) => {}
         }

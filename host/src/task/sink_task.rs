@@ -1,7 +1,8 @@
 //! One life of a sink: take partitions, then read, put, flush, commit offsets, until it is to stop.
 //!
 //! Invariants:
-//! - an offset is committed only when everything before it is safe in the sink's target;
+//! - an offset is committed only when everything before it is safe in the sink's target, and after an
+//!   error before anything else;
 //! - where to go on is the later of what the target holds and what the group has committed, so a crash
 //!   between the two repeats nothing;
 //! - after an error everything that was not safe is read again: nothing is kept in hand over it;
@@ -142,11 +143,11 @@ impl Life<'_> {
                     tracing::warn!(connector, %error, hint = error.hint(), retry_ms, "reading again from what is safe");
                     self.stats.add_retry();
                     self.stats.set_trouble(Some(error.to_string()));
+                    self.commit_in_trouble(sink)?;
                     for reading in self.partitions.values_mut() {
                         reading.reader = None;
                         reading.in_hand.clear();
                     }
-                    self.check_fence()?;
                     self.looked = None;
                     // Once asked to stop there is nothing to wait for: what is not safe is in the log.
                     if asked || self.stop.wait(wait) {
@@ -263,9 +264,34 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Writes dead letters, commits what became safe, and counts it.
+    /// Writes dead letters, then commits what became safe, where it is due.
     fn commit(&mut self, sink: &mut dyn Sink, now: bool) -> Result<()> {
         self.write_letters(sink.take_rejects())?;
+        let group_offsets = self.safe_offsets(sink);
+        if group_offsets.is_empty() || !(now || self.committed.elapsed() >= COMMIT_EVERY) {
+            return Ok(());
+        }
+        let commit = Commit { group_offsets, ..Commit::default() };
+        self.write(&commit)?;
+        self.note_committed(commit);
+        Ok(())
+    }
+
+    /// Commits what became safe before an error, once, and be it nothing: so it learns whether a newer
+    /// task has taken over, from which nothing must be taken back.
+    fn commit_in_trouble(&mut self, sink: &dyn Sink) -> Result<()> {
+        let commit = Commit { group_offsets: self.safe_offsets(sink), ..Commit::default() };
+        match self.writer.commit(&commit) {
+            Ok(()) => self.note_committed(commit),
+            // The target knows it too.
+            Err(error) if error.class() == ErrorClass::Retry => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Counts what became safe; returns the offsets of it that are not committed.
+    fn safe_offsets(&mut self, sink: &dyn Sink) -> Vec<GroupOffset> {
         let group = group(&self.task.settings.connector);
         let mut offsets = Vec::new();
         let (mut records, mut bytes, mut in_hand, mut backlog) = (0, 0, 0, 0);
@@ -277,7 +303,7 @@ impl Life<'_> {
                 }
                 if reading.committed.is_none_or(|committed| committed < safe) {
                     let (group, topic) = (group.clone(), at.topic.clone());
-                    offsets.push((GroupOffset { group, topic, partition: at.partition, next: safe }, at.clone()));
+                    offsets.push(GroupOffset { group, topic, partition: at.partition, next: safe });
                 }
             }
             let waiting: u64 = reading.in_hand.iter().map(|(_, count, _)| count).sum();
@@ -290,36 +316,15 @@ impl Life<'_> {
         self.stats.set_in_hand(in_hand);
         // Partitions that have more to read. Nothing assigned yet: what waits is not known.
         self.stats.set_backlog((!self.partitions.is_empty()).then_some(backlog));
-        if offsets.is_empty() || !(now || self.committed.elapsed() >= COMMIT_EVERY) {
-            return Ok(());
-        }
-        let group_offsets = offsets.iter().map(|(offset, _)| offset.clone()).collect();
-        let commit = Commit { group_offsets, ..Commit::default() };
-        self.write(&commit)?;
-        self.committed = Instant::now();
-        for (offset, at) in offsets {
-            if let Some(reading) = self.partitions.get_mut(&at) {
-                reading.committed = Some(offset.next);
-            }
-        }
-        Ok(())
+        offsets
     }
 
-    /// Commits again what is committed, to learn whether a newer task has taken over: it must not be
-    /// taken back from.
-    fn check_fence(&mut self) -> Result<()> {
-        let group = group(&self.task.settings.connector);
-        let offset = |(at, reading): (&TopicPartition, &Reading)| {
-            let (group, topic) = (group.clone(), at.topic.clone());
-            reading.committed.map(|next| GroupOffset { group, topic, partition: at.partition, next })
-        };
-        let group_offsets: Vec<_> = self.partitions.iter().filter_map(offset).collect();
-        if group_offsets.is_empty() {
-            return Ok(());
-        }
-        match self.writer.commit(&Commit { group_offsets, ..Commit::default() }) {
-            Err(error) if error.class() != ErrorClass::Retry => Err(error),
-            _ => Ok(()),
+    fn note_committed(&mut self, commit: Commit) {
+        self.committed = Instant::now();
+        for GroupOffset { topic, partition, next, .. } in commit.group_offsets {
+            if let Some(reading) = self.partitions.get_mut(&TopicPartition { topic, partition }) {
+                reading.committed = Some(next);
+            }
         }
     }
 

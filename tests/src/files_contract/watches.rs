@@ -75,7 +75,8 @@ pub(super) fn a_watch_waits_no_longer_than_it_may(t: &Trial<'_>) {
         assert_eq!(watch.next(wait).unwrap(), Seen::Nothing);
         let took = began.elapsed();
         assert!(took + Duration::from_millis(5) >= wait, "{took:?} instead of {wait:?}");
-        assert!(took < wait + Duration::from_secs(2), "{took:?} instead of {wait:?}");
+        // Of no use to a caller if it were longer; no measure of speed.
+        assert!(took < WITHIN, "{took:?} instead of {wait:?}");
     }
 }
 

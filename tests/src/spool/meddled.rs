@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Is told each rename; true: that one is meant.
 pub type IsMeant = Box<dyn FnMut(&FileInfo, &FilePath) -> bool + Send>;
+/// Says why a listing is refused.
+pub type Refusal = Box<dyn Fn() -> Error + Send>;
 /// Happens once.
 pub type Once = Box<dyn FnOnce() + Send>;
 
@@ -25,6 +27,8 @@ pub struct Meddled {
     listed: Mutex<Option<(String, Once)>>,
     /// A rename fails once, and was done all the same where true.
     rename: Mutex<Option<(IsMeant, bool)>>,
+    /// A directory of this name is not listed, ever; and whether it was asked for.
+    refused: Mutex<Option<(String, Refusal, bool)>>,
 }
 
 impl Meddled {
@@ -34,7 +38,7 @@ impl Meddled {
     /// When it cannot be opened.
     pub fn new(root: &Path) -> Self {
         let files = LocalFiles::open(root, true).unwrap();
-        Meddled { files, listed: Mutex::new(None), rename: Mutex::new(None) }
+        Meddled { files, listed: Mutex::new(None), rename: Mutex::new(None), refused: Mutex::new(None) }
     }
 
     /// Lets something happen when a directory of this name was listed.
@@ -49,10 +53,19 @@ impl Meddled {
         self
     }
 
+    /// Refuses to list directories of this name.
+    pub fn refusing(self, name: &str, why: impl Fn() -> Error + Send + 'static) -> Self {
+        let refused = (name.to_owned(), Box::new(why) as Refusal, false);
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        self
+    }
+
     /// Whether what was to happen has.
     pub fn has_happened(&self) -> bool {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        listed.is_none() && self.rename.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let renamed = self.rename.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        listed.is_none() && renamed && refused.as_ref().is_none_or(|(_, _, was_asked)| *was_asked)
     }
 }
 
@@ -66,6 +79,12 @@ impl Files for Meddled {
     }
 
     fn list(&self, directory: &FilePath, each: &mut dyn FnMut(FileInfo) -> Result<()>) -> Result<bool> {
+        if let Some((name, why, was_asked)) = &mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+            && name == directory.name()
+        {
+            *was_asked = true;
+            return Err(why());
+        }
         let listed = self.files.list(directory, each);
         let meddle = {
             let mut waiting = self.listed.lock().unwrap_or_else(PoisonError::into_inner);

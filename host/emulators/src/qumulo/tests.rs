@@ -2,11 +2,11 @@
 //! borders of writes are visible.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod bench;
 mod client;
 mod data;
 mod faults;
 mod files;
+mod large;
 mod listing;
 mod notify;
 mod session;
@@ -40,7 +40,7 @@ async fn setup_with(change: impl FnOnce(&mut Options)) -> Setup {
 
 async fn start(folder: &Path, change: impl FnOnce(&mut Options)) -> QumuloHandle {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut options = Options { tls: false, password: Some("secret".to_owned()), ..Options::new(folder) };
+    let mut options = Options { tls: false, ..Options::new(folder) };
     change(&mut options);
     super::start(listener, options).await.unwrap()
 }

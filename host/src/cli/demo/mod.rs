@@ -10,7 +10,7 @@ use super::run::{Until, run_config};
 use super::summary::{self, Hops};
 use super::{Failure, runtime};
 use crate::app;
-use crate::config::{Config, LogChoice};
+use crate::config::Config;
 use crate::error::{Error, OrError, Result};
 use crate::toolchain;
 use filer::Filer;
@@ -84,11 +84,7 @@ fn start_feed(runtime: &Runtime, rate: f64) -> Result<Handle> {
 
 /// Counts the records at each place: in the topic, and in the data set, opened with the private key.
 fn count(config: &Config, parts: &Parts, runtime: &Runtime) -> std::result::Result<Hops, Failure> {
-    let log = match &config.log {
-        LogChoice::Embedded { dir, .. } => LogChoice::Embedded { dir: dir.clone(), max_bytes: None },
-        kafka @ LogChoice::Kafka(_) => kafka.clone(),
-    };
-    let topic = app::open_log_to_read(&log)?.topic(RECORDS_TOPIC)?;
+    let topic = app::open_log_to_read(&config.log)?.topic(RECORDS_TOPIC)?;
     let records = topic.map_or(0, |topic| topic.partitions.iter().map(|marks| marks.high).sum::<i64>());
     let mut places = vec![(format!("topic `{RECORDS_TOPIC}`"), u64::try_from(records).unwrap_or(0))];
     let ring = Arc::new(app::open_keys("demo key", &[parts.private_key()])?);

@@ -5,10 +5,11 @@ use crate::support::{WITHIN, connect, id, kafka};
 use host::app;
 use host::config::{Config, ConnectorKind, RawConfig};
 use host::crypto::{Key, KeyKind, KeyRing, create_key_file};
-use host::ports::log::{Commit, Log, TopicSpec};
+use host::ports::log::{Commit, Log, LogWriter, TopicSpec};
 use host::record::BatchBuilder;
 use host::wasm::Engines;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,17 @@ const KILLS: u64 = 6;
 /// The value of a record, unlike any other.
 fn value(number: usize) -> String {
     format!("record {number} {}", "x".repeat(number % 700))
+}
+
+/// Appends records to a topic in one commit.
+fn write(writer: &mut dyn LogWriter, topic: &str, numbers: Range<usize>) {
+    let mut batch = BatchBuilder::default();
+    for number in numbers {
+        let key = number.to_string();
+        batch.push(Some(key.as_bytes()), Some(value(number).as_bytes()), &[], 1_795_574_000_000);
+    }
+    let commit = Commit { appends: vec![(topic.to_owned(), batch.build())], ..Commit::default() };
+    crate::support::commit_until_made(writer, &commit);
 }
 
 /// Both sides of a spool and the data set behind it, two tasks each, with small files.
@@ -75,6 +87,39 @@ fn data_set(config: &Path, connector: &str, key: &Key) -> BTreeMap<String, usize
     values
 }
 
+/// What every record is to be in the data set.
+fn once_each(records: usize) -> BTreeMap<String, usize> {
+    (0..records).map(|number| (value(number), 1)).collect()
+}
+
+#[test]
+fn a_newer_host_takes_over_the_sides_of_a_spool_and_the_older_one_ends() {
+    let Some(kafka) = kafka() else { return };
+    let bootstrap = kafka.bootstrap();
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::generate(KeyKind::Private).unwrap();
+    create_key_file(&dir.path().join("k.pub"), &key.public().unwrap()).unwrap();
+    let config = config(dir.path(), bootstrap, "handed");
+    let log = connect(bootstrap);
+    log.create_topic("handed", TopicSpec { partitions: PARTITIONS, ..TopicSpec::default() }).unwrap();
+    let mut writer = log.writer(&id("handed-writer")).unwrap();
+    let mut write = |numbers| write(writer.as_mut(), "handed", numbers);
+    write(0..RECORDS / 3);
+    let mut older = program::spawn(dir.path(), [Path::new("run"), &config]);
+    wait_until("some of it", WITHIN, || !data_set(&config, "handed-out", &key).is_empty());
+    let mut newer = program::spawn(dir.path(), [Path::new("run"), &config]);
+    newer.wait_stderr("connector `");
+    write(RECORDS / 3..RECORDS);
+    wait_until("the older host to end", WITHIN, || !older.is_running());
+    let older = older.finish().expect(1);
+    assert!(older.stderr.contains("a newer writer has taken over"), "{}", older.stderr);
+    wait_until("every record in the data set", WITHIN, || data_set(&config, "handed-out", &key).len() == RECORDS);
+    assert!(newer.is_running(), "{}", newer.stderr());
+    newer.signal("INT");
+    newer.finish().expect(0);
+    assert!(data_set(&config, "handed-out", &key) == once_each(RECORDS));
+}
+
 #[test]
 fn kills_between_two_topics_and_two_filers_lose_and_repeat_nothing() {
     let Some(kafka) = kafka() else { return };
@@ -86,15 +131,7 @@ fn kills_between_two_topics_and_two_filers_lose_and_repeat_nothing() {
     let log = connect(bootstrap);
     log.create_topic("spooled", TopicSpec { partitions: PARTITIONS, ..TopicSpec::default() }).unwrap();
     let mut writer = log.writer(&id("spooled-writer")).unwrap();
-    let mut write = |numbers: std::ops::Range<usize>| {
-        let mut batch = BatchBuilder::default();
-        for number in numbers {
-            let key = number.to_string();
-            batch.push(Some(key.as_bytes()), Some(value(number).as_bytes()), &[], 1_795_574_000_000);
-        }
-        let commit = Commit { appends: vec![("spooled".to_owned(), batch.build())], ..Commit::default() };
-        crate::support::commit_until_made(writer.as_mut(), &commit);
-    };
+    let mut write = |numbers| write(writer.as_mut(), "spooled", numbers);
     let share = RECORDS / usize::try_from(KILLS + 1).unwrap();
     for round in 0..KILLS {
         let at = usize::try_from(round).unwrap() * share;
@@ -109,12 +146,11 @@ fn kills_between_two_topics_and_two_filers_lose_and_repeat_nothing() {
     let mut host = program::spawn(dir.path(), [Path::new("run"), &config]);
     // Before that it does not listen to signals, and everything may be there already.
     host.wait_stderr("connector `");
-    let expected: BTreeMap<String, usize> = (0..RECORDS).map(|number| (value(number), 1)).collect();
     wait_until("every record in the data set", WITHIN, || data_set(&config, "spooled-out", &key).len() == RECORDS);
     host.signal("INT");
     host.finish().expect(0);
     let found = data_set(&config, "spooled-out", &key);
     let doubled: Vec<_> = found.iter().filter(|(_, count)| **count > 1).collect();
     assert!(doubled.is_empty(), "doubled: {doubled:?}");
-    assert!(found == expected, "{} of {RECORDS} records", found.len());
+    assert!(found == once_each(RECORDS), "{} of {RECORDS} records", found.len());
 }

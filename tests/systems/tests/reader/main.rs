@@ -42,7 +42,7 @@ fn seal_file(dir: &Path, kind: KeyKind) -> Sealed {
     create_key_file(&path, &key).unwrap();
     let other = Key::generate(KeyKind::Private).unwrap().public().unwrap().recipient().unwrap();
     let own = if kind == KeyKind::Symmetric { key } else { key.public().unwrap() }.recipient().unwrap();
-    let (mut file, mut starts, mut infos) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut file, mut starts, mut heads) = (Vec::new(), Vec::new(), Vec::new());
     for (first, next) in MEMBERS {
         let mut plain = Vec::new();
         for offset in first..next {
@@ -56,14 +56,15 @@ fn seal_file(dir: &Path, kind: KeyKind) -> Sealed {
         let member = NewMember { identity, first_ms: first, last_ms: next - 1, records };
         let sealed = seal(&member, &plain, &[other.clone(), own.clone()]).unwrap();
         starts.push(file.len());
-        infos.push(scan(&sealed).unwrap().unwrap().head);
+        heads.push(scan(&sealed).unwrap().unwrap().head);
         file.extend(sealed);
     }
     starts.push(file.len());
     let identity = Identity { topic: "wikipedia".to_owned(), partition: 2, first: 100, next: 3000 };
-    let footer = Footer::of(identity, 9, file.len() as u64, infos.iter().map(|head| head.info()));
+    let (members, bytes) = (heads.len() as u64, file.len() as u64);
+    let footer = Footer { identity, first_ms: 100, last_ms: 2999, sequence: 9, members, bytes };
     file.extend(footer.encode().unwrap());
-    Sealed { file, starts, head: infos[0].num_bytes(), key: path }
+    Sealed { file, starts, head: heads[0].num_bytes(), key: path }
 }
 
 fn open(venv: &Venv, key: &Path, file: &[u8]) -> Output {

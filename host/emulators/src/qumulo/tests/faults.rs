@@ -13,7 +13,7 @@ async fn statuses_come_as_often_as_armed() {
     let mut setup = setup().await;
     setup.emulator.fault(QumuloFault::Unauthorized(2));
     assert_eq!(setup.client.get("/v1/session/who-am-i").await.status, 401);
-    setup.client.log_in("admin", "secret").await.ok();
+    setup.client.log_in("admin", setup.emulator.password()).await.ok();
     assert_eq!(setup.client.get("/v1/session/who-am-i").await.status, 401);
     setup.client.get("/v1/session/who-am-i").await.ok();
     setup.emulator.fault(QumuloFault::Forbidden(1));
@@ -120,7 +120,7 @@ async fn rates_happen_and_a_client_that_repeats_gets_through() {
     let folder = tempfile::tempdir().unwrap();
     let emulator = super::start(folder.path(), |options| options.faults = rates(&kinds)).await;
     let mut client = Client::new(emulator.addr());
-    while client.log_in("admin", "secret").await.status != 200 {}
+    while client.log_in("admin", emulator.password()).await.status != 200 {}
     for number in 0..30 {
         let body = json!({ "action": "CREATE_FILE", "name": number.to_string() }).to_string();
         loop {

@@ -286,7 +286,7 @@ async fn headers_and_lines_are_in_tls_records_of_their_own() {
         let stream = TcpStream::connect(emulator.addr()).await.unwrap();
         let stream = Records { stream, header: Vec::new(), left: 0, sizes: sizes.clone() };
         let mut tls = connector.connect(ServerName::try_from(name).unwrap(), stream).await.unwrap();
-        let login = json!({ "username": "admin", "password": "secret" }).to_string();
+        let login = json!({ "username": "admin", "password": emulator.password() }).to_string();
         let head = "POST /v1/session/login HTTP/1.1\r\nHost: q\r\n";
         let request = format!("{head}Content-Length: {}\r\n\r\n{login}", login.len());
         tls.write_all(request.as_bytes()).await.unwrap();

@@ -21,10 +21,10 @@ async fn without_a_good_token_everything_but_version_and_login_is_401_without_a_
         }
     }
     assert_eq!(stranger.log_in("admin", "wrong").await.status, 401);
-    assert_eq!(stranger.log_in("nobody", "secret").await.status, 401);
+    assert_eq!(stranger.log_in("nobody", setup.emulator.password()).await.status, 401);
     // An old token on the login itself is not looked at.
     stranger.token = "1:old".to_owned();
-    stranger.log_in("admin", "secret").await.ok();
+    stranger.log_in("admin", setup.emulator.password()).await.ok();
     let me = stranger.get("/v1/session/who-am-i").await.ok().json();
     assert_eq!((me["id"].as_str(), me["name"].as_str()), (Some("500"), Some("admin")));
     assert_eq!(stranger.get("/v1/session/roles").await.ok().json(), json!(["Administrators"]));
@@ -34,7 +34,7 @@ async fn without_a_good_token_everything_but_version_and_login_is_401_without_a_
 #[tokio::test]
 async fn a_password_that_was_not_given_is_random_and_told() {
     let folder = tempfile::tempdir().unwrap();
-    let emulator = start(folder.path(), |options| options.password = None).await;
+    let emulator = start(folder.path(), |_| {}).await;
     assert!(emulator.password().len() >= 32);
     assert!(!format!("{emulator:?}").contains(emulator.password()));
     Client::logged_in(&emulator).await.get("/v1/session/who-am-i").await.ok();
@@ -45,7 +45,7 @@ async fn sessions_end_when_told_and_by_time() {
     let mut setup = setup().await;
     setup.emulator.fault(QumuloFault::ExpireTokens);
     assert_eq!(setup.client.get("/v1/session/who-am-i").await.status, 401);
-    setup.client.log_in("admin", "secret").await.ok();
+    setup.client.log_in("admin", setup.emulator.password()).await.ok();
     setup.client.get("/v1/session/who-am-i").await.ok();
     let mut short = setup_with(|options| options.token_life = std::time::Duration::ZERO).await;
     assert_eq!(short.client.get("/v1/session/who-am-i").await.status, 401);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::by;
+use super::client::{SOON, by};
 use super::setup;
 
 #[tokio::test]
@@ -105,17 +105,20 @@ async fn a_tree_delete_runs_by_itself_and_is_gone_when_done() {
         };
         assert_eq!((started.status, started.body.len()), (202, 0));
         let job = format!("/v1/tree-delete/jobs/{dir}");
-        loop {
-            let seen = client.get(&job).await;
-            if seen.status == 404 {
-                assert_eq!(seen.error().1, "http_not_found_error");
-                break;
+        let deleted = async {
+            loop {
+                let seen = client.get(&job).await;
+                if seen.status == 404 {
+                    assert_eq!(seen.error().1, "http_not_found_error");
+                    break;
+                }
+                assert_eq!(seen.json()["initial_path"], "/tree/");
+                let again = client.post("/v1/tree-delete/jobs/", &json!({ "id": dir })).await;
+                assert!(matches!(again.status, 202 | 404 | 409), "{again:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            assert_eq!(seen.json()["initial_path"], "/tree/");
-            let again = client.post("/v1/tree-delete/jobs/", &json!({ "id": dir })).await;
-            assert!(matches!(again.status, 202 | 404 | 409), "{again:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        };
+        tokio::time::timeout(SOON, deleted).await.expect("the tree is not deleted");
         assert_eq!(client.attributes(&by("/tree")).await.status, 404);
         assert_eq!(client.get("/v1/tree-delete/jobs/").await.ok().json(), json!({ "jobs": [] }));
     }
