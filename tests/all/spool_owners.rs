@@ -160,7 +160,10 @@ fn tasks_of_a_source_outlive_an_outage_that_is_longer_than_their_lease() {
         names(&pipeline.stage("tmp")).iter().filter(|n| is_renewed(n)).count() == 6
     });
     for status in running.stop() {
-        assert_eq!(status.state.name(), "STOPPED", "{} {}: {:?}", status.name, status.task, status.state.trace());
+        // On a busy machine a lease of a second can also run out just before the stop.
+        let well = status.state.name() == "STOPPED"
+            || status.state.trace().is_some_and(|trace| trace.contains("was taken over by another"));
+        assert!(well, "{} {}: {} {:?}", status.name, status.task, status.state.name(), status.state.trace());
     }
     pipeline.check(running.log());
 }

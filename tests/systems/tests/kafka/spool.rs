@@ -106,7 +106,10 @@ fn a_newer_host_takes_over_the_sides_of_a_spool_and_the_older_one_ends() {
     let mut write = |numbers| write(writer.as_mut(), "handed", numbers);
     write(0..RECORDS / 3);
     let mut older = program::spawn(dir.path(), [Path::new("run"), &config]);
-    wait_until("some of it", WITHIN, || !data_set(&config, "handed-out", &key).is_empty());
+    // There is no data set to read before the sink has made its folder.
+    wait_until("some of it", WITHIN, || {
+        dir.path().join("two").is_dir() && !data_set(&config, "handed-out", &key).is_empty()
+    });
     let mut newer = program::spawn(dir.path(), [Path::new("run"), &config]);
     newer.wait_stderr("connector `");
     write(RECORDS / 3..RECORDS);
