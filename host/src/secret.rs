@@ -37,6 +37,11 @@ impl Secret {
         }
     }
 
+    /// The secret behind a text: `Bearer `, for instance.
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        Secret(format!("{prefix}{}", self.0))
+    }
+
     /// The value itself.
     pub fn expose(&self) -> &str {
         &self.0

@@ -193,7 +193,7 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
     refused_config(&format!("{CONNECTOR}zzz = 1\n"), &["unknown key `zzz`"]);
     refused_config(
         &format!("[conectors.a]\nplugin = \"x\"\n{CONNECTOR}"),
-        &["unknown table `conectors`, expected `worker` or `connectors`"],
+        &["unknown table `conectors`, expected `worker`, `connectors` or `ingest`"],
     );
     let dir = folder();
     let arguments = [&RUN[..], &["--set", "feed.buffer.byte=1"]].concat();
@@ -243,7 +243,7 @@ fn a_configuration_that_is_no_toml_is_told_with_line_and_place() {
     refused_config("[connectors.a\nplugin = 1\n", &["config `host.toml`: not valid TOML: ", "line 1"]);
     refused_config("[worker]\n\n\ndata.dir = \n", &["not valid TOML: ", "line 4"]);
     refused_config("worker = 1\n", &["`worker` is a integer, expected a table"]);
-    refused_config("[connectors]\na = 1\n", &["`connectors.a` is a integer, expected a table"]);
+    refused_config("[connectors]\na = 1\n", &["connector `a` is a integer, expected a table"]);
     let dir = tempdir().unwrap();
     refused(dir.path(), &["run", "none.toml"], &["error: config `none.toml`: No such file or directory"]);
     std::fs::write(dir.path().join("latin1.toml"), b"# f\xfcr\n").unwrap();

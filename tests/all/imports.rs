@@ -10,19 +10,21 @@ use std::path::{Path, PathBuf};
 use tests::plugins::root;
 
 /// Nouns: no I/O, imported by everyone.
-const NOUNS: &[&str] = &["error", "record", "secret"];
+const NOUNS: &[&str] = &["error", "record", "secret", "schedule"];
 
 /// A room and the rooms it may import beside itself and the nouns; none: any.
 const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("error", Some(&[])),
     ("record", Some(&[])),
     ("secret", Some(&[])),
+    ("schedule", Some(&[])),
     ("ports", Some(&[])),
     ("connector", Some(&["ports"])),
     ("dotted", Some(&[])),
     ("plugin", Some(&["dotted"])),
     ("config", Some(&["plugin", "ports", "connector", "dotted"])),
     ("io", Some(&["ports"])),
+    ("io::druid", Some(&["ports"])),
     ("io::embedded", Some(&["ports"])),
     ("io::feed", Some(&["ports"])),
     ("io::geoip", Some(&["ports"])),
@@ -33,7 +35,9 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("spool", Some(&["ports", "connector", "crypto"])),
     ("wasm", Some(&["ports", "connector", "plugin"])),
     ("task", Some(&["connector", "ports"])),
+    ("ingest", Some(&["ports", "connector", "crypto", "spool", "task"])),
     ("worker", Some(&["task", "ports"])),
+    ("serve", Some(&["ports", "spool", "ingest", "worker"])),
     ("toolchain", Some(&["plugin"])),
     (
         "app",
@@ -46,7 +50,9 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
             "spool",
             "wasm",
             "task",
+            "ingest",
             "worker",
+            "serve",
             "plugin",
             "toolchain",
         ]),
@@ -65,7 +71,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hpke", &["crypto"]),
     ("cap_std", &["io::local"]),
     ("rustix", &["io::local"]),
-    ("reqwest", &["io::feed", "io::qumulo"]),
+    ("reqwest", &["io::druid", "io::feed", "io::qumulo"]),
     ("eventsource_stream", &["io::feed"]),
     ("irc_proto", &["io::feed"]),
     ("rusqlite", &["io::embedded"]),
@@ -76,6 +82,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ("host_emulators", &["cli"]),
     ("wasmparser", &["plugin"]),
     ("wasm_encoder", &["plugin"]),
+    ("axum", &["serve"]),
+    ("hyper", &["serve"]),
+    ("hyper_util", &["serve"]),
+    ("tokio_io_timeout", &["serve"]),
+    ("socket2", &["serve"]),
+    ("croner", &["schedule"]),
+    ("flate2", &["ingest"]),
+    ("percent_encoding", &["ingest"]),
+    ("serde_transcode", &["cli"]),
 ];
 
 /// Lines of a file at most, tests aside.
@@ -378,28 +393,30 @@ fn a_broken_rule_is_told_with_file_line_and_rule() {
     check(
         "host/src/record.rs",
         "//! See crate::io::kafka.\nuse crate::io::kafka::KafkaLog;\n",
-        &["host/src/record.rs:2: `record` imports `io::kafka::KafkaLog`, it may import `error`, `record`, `secret`"],
+        &[
+            "host/src/record.rs:2: `record` imports `io::kafka::KafkaLog`, it may import `error`, `record`, `secret`, `schedule`",
+        ],
     );
     check(
         "host/src/task/pending.rs",
         "use crate::{\n    error::Error,\n    wasm::{Engines, Lent},\n};\n",
         &[
-            "host/src/task/pending.rs:1: `task` imports `wasm::Engines`, it may import `connector`, `ports`, `error`, `record`, `secret`",
-            "host/src/task/pending.rs:1: `task` imports `wasm::Lent`, it may import `connector`, `ports`, `error`, `record`, `secret`",
+            "host/src/task/pending.rs:1: `task` imports `wasm::Engines`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`",
+            "host/src/task/pending.rs:1: `task` imports `wasm::Lent`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`",
         ],
     );
     check(
         "host/src/io/feed/irc.rs",
         "use super::super::embedded::EmbeddedLog;\nuse super::Shared;\n",
         &[
-            "host/src/io/feed/irc.rs:1: `io::feed` imports `io::embedded::EmbeddedLog`, it may import `ports`, `error`, `record`, `secret`",
+            "host/src/io/feed/irc.rs:1: `io::feed` imports `io::embedded::EmbeddedLog`, it may import `ports`, `error`, `record`, `secret`, `schedule`",
         ],
     );
     check(
         "host/src/worker/supervisor.rs",
         "fn f() -> crate::wasm::Limits { \"crate::io::x\" }\n",
         &[
-            "host/src/worker/supervisor.rs:1: `worker` imports `wasm::Limits`, it may import `task`, `ports`, `error`, `record`, `secret`",
+            "host/src/worker/supervisor.rs:1: `worker` imports `wasm::Limits`, it may import `task`, `ports`, `error`, `record`, `secret`, `schedule`",
         ],
     );
     check("host/src/plugin/manifest.rs", "fn f() { crate::dotted::scalar(&x) }\n", &[]);
@@ -407,7 +424,7 @@ fn a_broken_rule_is_told_with_file_line_and_rule() {
         "host/src/plugin/manifest.rs",
         "use crate::config::Config;\n",
         &[
-            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `dotted`, `error`, `record`, `secret`",
+            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `dotted`, `error`, `record`, `secret`, `schedule`",
         ],
     );
     check(

@@ -209,12 +209,13 @@ fn the_demonstration_leaves_spools_to_look_at_and_goes_on() {
         let demo = host(dir.path(), "demo --records 500 --rate 0 --output json --data-dir d").expect(0).json();
         total += 500;
         assert_eq!(demo["equal"], true, "{demo}");
-        let hops: Vec<u64> =
-            demo["hops"].as_array().unwrap().iter().map(|hop| hop["count"].as_u64().unwrap()).collect();
-        assert_eq!(hops, [total, total], "{demo}");
+        let hops = demo["hops"].as_array().unwrap().iter();
+        let hops: Vec<_> = hops.map(|hop| (hop["name"].as_str().unwrap(), hop["count"].as_u64().unwrap())).collect();
+        let places = ["records in", "log", "sealed files", "batches served", "rows ingested"];
+        assert_eq!(hops, places.map(|place| (place, total)), "{demo}");
         let states: Vec<&str> =
             demo["connectors"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["STOPPED"; 4], "{demo}");
+        assert_eq!(states, ["STOPPED"; 5], "{demo}");
     }
     let json = |line: &str| host(dir.path(), &format!("{line} --data-dir d --output json")).expect(0);
     let verified = json("spool verify").json();

@@ -102,7 +102,11 @@ fn what_cannot_be_is_refused_with_what_can() {
     let unpinned = sink().unset("qq.tls.ca.file");
     check(&pipeline, &unpinned.set("qq.tls", "sha256:00"), &["fingerprint `00`: expected 64 hexadecimal digits"]);
     check(&pipeline, &sink().set("qq.tls.ca.file", "nowhere.pem"), &["nowhere.pem"]);
-    check(&pipeline, &sink().set("connector.class", "spool"), &["expected `plugin`, `spool-sink` or `spool-source`"]);
+    check(
+        &pipeline,
+        &sink().set("connector.class", "spool"),
+        &["expected `plugin`, `spool-sink`, `spool-source` or `ingest`"],
+    );
     let source = pipeline.from_spool();
     check(&pipeline, &source.clone().unset("topic"), &["option `topic` is missing"]);
     check(&pipeline, &source.set("chunk.max.bytes", 1), &["option `chunk.max.bytes` is `1`"]);

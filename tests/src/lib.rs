@@ -1,10 +1,11 @@
-//! What the integration suites share: waiting, plugins, emulated feeds and filers, a worker in this
+//! What the integration suites share: waiting, plugins, emulated feeds, filers and Druids, a worker in this
 //! process, the host as a program, reading topics and data sets back, and the log's contract.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 pub mod feeds;
 pub mod files_contract;
+pub mod ingest;
 pub mod log_contract;
 pub mod mmdb;
 pub mod plugins;

@@ -22,16 +22,22 @@ pub enum Plugin {
     SpoolLayout,
     /// A layout that misbehaves by its option `mode`.
     UnrulyLayout,
+    /// `plugins/druid_spec`: tasks in Druid's words.
+    DruidSpec,
+    /// An ingestion that misbehaves by its option `mode`.
+    UnrulyIngest,
 }
 
 impl Plugin {
-    const ALL: [Plugin; 6] = [
+    const ALL: [Plugin; 8] = [
         Plugin::WikiSource,
         Plugin::SelectEdits,
         Plugin::UnrulySource,
         Plugin::UnrulyTransform,
         Plugin::SpoolLayout,
         Plugin::UnrulyLayout,
+        Plugin::DruidSpec,
+        Plugin::UnrulyIngest,
     ];
 
     /// The plugin's own name, which a connector on the command line gets.
@@ -43,6 +49,8 @@ impl Plugin {
             Plugin::UnrulyTransform => "unruly_transform",
             Plugin::SpoolLayout => "spool_layout",
             Plugin::UnrulyLayout => "unruly_layout",
+            Plugin::DruidSpec => "druid_spec",
+            Plugin::UnrulyIngest => "unruly_ingest",
         }
     }
 
@@ -55,6 +63,8 @@ impl Plugin {
             Plugin::UnrulyTransform => "tests/fixtures/components/unruly_transform",
             Plugin::SpoolLayout => "plugins/spool_layout",
             Plugin::UnrulyLayout => "tests/fixtures/components/unruly_layout",
+            Plugin::DruidSpec => "plugins/druid_spec",
+            Plugin::UnrulyIngest => "tests/fixtures/components/unruly_ingest",
         }
     }
 
@@ -63,7 +73,7 @@ impl Plugin {
     /// # Panics
     /// When it does not build, with the compiler's words.
     pub fn path(self) -> &'static Path {
-        static BUILT: [OnceLock<PathBuf>; 6] = [const { OnceLock::new() }; 6];
+        static BUILT: [OnceLock<PathBuf>; 8] = [const { OnceLock::new() }; 8];
         // One build at a time: two cargos in one target folder only wait for each other.
         static BUILDING: Mutex<()> = Mutex::new(());
         let index = Plugin::ALL.iter().position(|plugin| *plugin == self).unwrap();

@@ -106,6 +106,7 @@ fn put_keys(text: &mut String, keys: &Keys) {
 pub struct Running {
     worker: Worker,
     log: Arc<dyn Log>,
+    served: Vec<app::Served>,
 }
 
 /// Starts connectors on the embedded log in `data_dir`, as `host run` does.
@@ -135,18 +136,36 @@ pub fn wait_unlocked(data_dir: &Path) {
 /// # Panics
 /// When the configuration file cannot be written.
 pub fn try_start(data_dir: &Path, connectors: &[Connector], max_records: Option<u64>) -> Result<Running> {
+    let config = checked(data_dir, connectors)?;
+    let log = app::open_log(&config.log)?;
+    run(&config, log, max_records)
+}
+
+/// As [`start`], on a log that another worker of this process has open: as two hosts on one Kafka.
+///
+/// # Panics
+/// When the host refuses.
+pub fn start_beside(other: &Running, connectors: &[Connector]) -> Running {
+    let config = checked(Path::new("the other's"), connectors).unwrap();
+    run(&config, Arc::clone(&other.log), None).unwrap_or_else(|error| panic!("the host refused: {error}"))
+}
+
+fn checked(data_dir: &Path, connectors: &[Connector]) -> Result<Config> {
     let mut text = format!("[worker]\ndata.dir = '''{}'''\n", data_dir.display());
     connectors.iter().for_each(|connector| text.push_str(&connector.to_toml()));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("host.toml");
     std::fs::write(&file, text).unwrap();
-    let config = Config::check(&RawConfig::read(&[file])?)?;
-    let log = app::open_log(&config.log)?;
+    Config::check(&RawConfig::read(&[file])?)
+}
+
+fn run(config: &Config, log: Arc<dyn Log>, max_records: Option<u64>) -> Result<Running> {
     // Compiling is kept in a cache whose files are named for the process, so not twice at once.
     static STARTING: Mutex<()> = Mutex::new(());
     let _guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    let worker = app::start(&config, &log, engines(), runtime().handle(), max_records)?;
-    Ok(Running { worker, log })
+    let ends = app::Ends { max_records, once: false };
+    let app::Started { worker, served } = app::start(config, &log, engines(), runtime().handle(), ends)?;
+    Ok(Running { worker, log, served })
 }
 
 fn engines() -> &'static Engines {
@@ -158,6 +177,14 @@ impl Running {
     /// The log.
     pub fn log(&self) -> &dyn Log {
         &*self.log
+    }
+
+    /// The address of the ingestion's endpoint.
+    ///
+    /// # Panics
+    /// When there is no ingestion.
+    pub fn endpoint(&self) -> String {
+        self.served.first().expect("no ingestion is configured").server.url()
     }
 
     /// A connector now.

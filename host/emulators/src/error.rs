@@ -65,6 +65,15 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// What an emulator kept in a folder could not be read or made; where another emulator has the
+    /// folder, that is the reason.
+    #[error("failed to open state `{}`: {reason}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No certificate could be made.
     #[error("failed to make a certificate: {reason}")]
     Certificate {

@@ -5,11 +5,13 @@
 //! emulate`, `host demo`) and are what integration tests connect to. What they send is invented
 //! ([`edits`]) or recorded ([`lines`]); the same seed gives the same edits over both.
 //!
-//! [`qumulo`] is a Qumulo cluster's REST API over a folder of this machine.
+//! [`qumulo`] is a Qumulo cluster's REST API over a folder of this machine. [`overlord`] is a Druid
+//! that takes ingestion tasks, fetches what they name, and counts the rows.
 //!
 //! All start the same way: a listener and options in, a handle out ([`Handle`],
-//! [`qumulo::QumuloHandle`]). Through the handle a test asks what happened ([`Stats`],
-//! [`qumulo::QumuloStats`]), makes the emulator fail ([`Fault`], [`qumulo::QumuloFault`]) and ends it.
+//! [`qumulo::QumuloHandle`], [`overlord::OverlordHandle`]). Through the handle a test asks what
+//! happened ([`Stats`], [`qumulo::QumuloStats`], [`overlord::OverlordStats`]), makes the emulator fail
+//! ([`Fault`], [`qumulo::QumuloFault`], [`overlord::OverlordFault`]) and ends it.
 //!
 //! Invariants: an emulator that nobody reads costs bounded memory; ending the handle ends every
 //! task; nothing here knows the host, a plugin or Kafka.
@@ -33,11 +35,13 @@ mod dice;
 pub mod edits;
 mod error;
 pub mod eventstreams;
+mod fault_rate;
 mod feed;
 mod handle;
 pub mod irc;
 mod json;
 pub mod lines;
+pub mod overlord;
 mod pace;
 pub mod qumulo;
 mod stats;
@@ -46,6 +50,7 @@ mod words;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use error::Error;
+pub use fault_rate::{FaultNames, FaultRate, FaultRateError};
 pub use handle::{Fault, Handle, MAX_CONNECTIONS, MAX_GARBAGE};
 pub use lines::Lines;
 pub use pace::MAX_RATE;

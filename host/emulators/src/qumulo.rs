@@ -46,9 +46,10 @@ use tokio::sync::watch;
 
 use crate::Error;
 use api::Server;
-pub use faults::{FaultKind, FaultRate, FaultRateError, QumuloFault};
+pub use faults::{FaultKind, FaultRate, QumuloFault};
 pub use handle::QumuloHandle;
 pub use log::{QumuloRequest, QumuloStats};
+pub(crate) use query::decode;
 use session::Sessions;
 use store::{Settings, Store};
 use watchers::Watchers;

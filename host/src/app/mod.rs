@@ -1,8 +1,12 @@
 //! The only place that wires rooms together: configuration to log, feeds, files, plugins and tasks.
 
+mod ingest;
+mod show;
 mod source;
 mod spool;
 
+pub use ingest::{Served, address, data_list, data_set, open_indexer, plan_settings, row_format, spec_writer};
+pub use show::show;
 pub use spool::{open_keys, survey};
 
 use crate::config::{Config, ConnectorConfig, ConnectorKind, LogChoice, PluginUse};
@@ -38,28 +42,48 @@ pub fn open_log_to_read(choice: &LogChoice) -> Result<Arc<dyn Log>> {
     })
 }
 
+/// When connectors end by themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ends {
+    /// Sources end after this many records.
+    pub max_records: Option<u64>,
+    /// Ingestions end when nothing waits to be loaded.
+    pub once: bool,
+}
+
+/// What was started.
+pub struct Started {
+    /// The tasks.
+    pub worker: Worker,
+    /// The ingestions; their endpoints answer as long as they are kept.
+    pub served: Vec<Served>,
+}
+
 /// Loads every plugin, then starts every connector. Nothing runs unless everything can.
 ///
 /// # Errors
 /// Class Config and Deny: a plugin or a database that cannot be loaded, or lacks a grant.
-pub fn start(
-    config: &Config,
-    log: &Arc<dyn Log>,
-    engines: &Engines,
-    runtime: &Handle,
-    max_records: Option<u64>,
-) -> Result<Worker> {
-    let parts = Parts { log, engines, runtime, max_records };
-    let mut specs = Vec::new();
-    for connector in &config.connectors {
+pub fn start(config: &Config, log: &Arc<dyn Log>, engines: &Engines, runtime: &Handle, ends: Ends) -> Result<Started> {
+    let parts = Parts { log, engines, runtime, max_records: ends.max_records, any_port: config.any_port };
+    let (mut specs, mut served) = (Vec::new(), Vec::new());
+    // A data set's folder is made by who writes it.
+    let (readers, writers): (Vec<_>, Vec<_>) =
+        config.connectors.iter().partition(|connector| matches!(connector.kind, ConnectorKind::Ingest(_)));
+    for connector in writers.into_iter().chain(readers) {
         let prepared = match &connector.kind {
             ConnectorKind::Source(source) => source::prepare(&parts, connector, source).map(|task| vec![task]),
             ConnectorKind::SpoolSink(sink) => spool::prepare_sink(&parts, connector, sink),
             ConnectorKind::SpoolSource(source) => spool::prepare_source(&parts, connector, source),
+            ConnectorKind::Ingest(config) => {
+                ingest::prepare(&parts, connector, config, ends.once).map(|(task, endpoint)| {
+                    served.push(endpoint);
+                    vec![task]
+                })
+            }
         };
         specs.extend(prepared.map_err(|error| error.context(format!("connector `{}`", connector.name)))?);
     }
-    Worker::start(specs)
+    Ok(Started { worker: Worker::start(specs)?, served })
 }
 
 /// What connectors are made from.
@@ -68,6 +92,7 @@ struct Parts<'a> {
     engines: &'a Engines,
     runtime: &'a Handle,
     max_records: Option<u64>,
+    any_port: bool,
 }
 
 impl Parts<'_> {

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 ///
 /// # Errors
 /// Class Config: a folder or a certificate that cannot be used.
-fn open_store(choice: &StoreChoice, runtime: &Handle, make: bool) -> Result<Arc<dyn Files>> {
+pub(super) fn open_store(choice: &StoreChoice, runtime: &Handle, make: bool) -> Result<Arc<dyn Files>> {
     Ok(match choice {
         StoreChoice::Qumulo(settings) => Arc::new(QumuloFiles::new(*settings.clone(), runtime.clone())?),
         StoreChoice::Local(folder) => Arc::new(LocalFiles::open(folder, make)?),
@@ -35,7 +35,8 @@ fn open_store(choice: &StoreChoice, runtime: &Handle, make: bool) -> Result<Arc<
 /// # Errors
 /// Class Config: a name that leads nowhere, or a key file that others may read.
 pub fn open_keys(option: &str, names: &[String]) -> Result<KeyRing> {
-    KeyRing::try_new(names.iter().map(|name| load_key(option, name)).collect::<Result<Vec<_>>>()?)
+    let keys = names.iter().map(|name| load_key(option, name)).collect::<Result<Vec<_>>>()?;
+    KeyRing::try_new(keys).map_err(|error| error.context(format!("option `{option}`: `{}`", names.join("`, `"))))
 }
 
 /// A connector's spool, to be looked at.

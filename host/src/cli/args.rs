@@ -26,14 +26,14 @@ Every key is in config/host.toml, a plugin's own options in `host plugin inspect
     Run(RunArgs),
     /// Run the whole demonstration on this machine, with nothing installed
     #[command(after_help = "Examples:\n  host demo --duration 30s\n  host demo --records 10000 --output json\n  \
-host demo --live")]
+host demo --live --druid http://localhost:8888")]
     Demo(DemoArgs),
     /// Build and look into plugins
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
     },
-    /// Serve an emulated feed, for trying things without internet
+    /// Serve an emulated feed, filer or Druid, for trying things without them
     Emulate {
         #[command(subcommand)]
         command: EmulateCommand,
@@ -47,6 +47,11 @@ host demo --live")]
     Spool {
         #[command(subcommand)]
         command: SpoolCommand,
+    },
+    /// Serve a data set as batches of rows, and load them into Druid
+    Ingest {
+        #[command(subcommand)]
+        command: IngestCommand,
     },
     /// Make keys that files are sealed with, look at them, change who can open what is sealed
     Keys {
@@ -111,6 +116,9 @@ pub(super) struct DemoArgs {
     /// Take Wikipedia's real feed (needs internet) instead of the emulator
     #[arg(long)]
     pub(super) live: bool,
+    /// Load into this Druid (a Router, or an Overlord with SQL behind it) instead of the emulator
+    #[arg(long, value_name = "URL")]
+    pub(super) druid: Option<String>,
     /// Edits a second from the emulator; 0 is as fast as they are read
     #[arg(long, default_value_t = 500.0, value_parser = rate)]
     pub(super) rate: f64,
@@ -152,6 +160,12 @@ host run --plugin wiki_source.wasm --set irc.host=127.0.0.1")]
     #[command(after_help = "Example:\n  host emulate eventstreams --rate 50\n  \
 curl -H 'Accept: text/event-stream' http://127.0.0.1:8088/v2/stream/recentchange")]
     Eventstreams(EmulateArgs<8088>),
+    /// Druid's task API: loads what it is told to, and answers how many rows there are
+    #[command(after_help = "Examples:\n  host emulate overlord --dir ./druid\n  \
+host ingest run --data-dir ./host-data --set druid.url=http://127.0.0.1:8090\n  \
+curl -H 'Content-Type: application/json' http://127.0.0.1:8090/druid/v2/sql \\\n    \
+-d '{\"query\":\"SELECT COUNT(*) FROM wikipedia\"}'")]
+    Overlord(EmulateOverlordArgs),
     /// A Qumulo cluster's REST API over a folder, to any client of it
     #[command(
         after_help = "Examples:\n  QQ_PASSWORD=… host emulate qumulo --dir ./filer --password env:QQ_PASSWORD\n  \
@@ -184,6 +198,183 @@ pub(super) struct EmulateQumuloArgs {
     /// Seed of the faults: the same seed fails the same calls
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulateOverlordArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from(([127, 0, 0, 1], 8090)))]
+    pub(super) listen: SocketAddr,
+    /// Folder that tasks and row counts are kept in; without it they are forgotten at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Accept tasks of Druid up to 25 too
+    #[arg(long)]
+    pub(super) legacy: bool,
+    /// Fail in this way this often; may be repeated
+    #[arg(long = "fault", value_name = "KIND=RATE")]
+    pub(super) faults: Vec<host_emulators::overlord::FaultRate>,
+    /// Seed of the faults
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+/// Which ingestion.
+#[derive(Debug, Args)]
+pub(super) struct IngestPlace {
+    /// Configuration files (TOML) with `[ingest]`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// The data set that a demo left in this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The ingestion of this name, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(super) connector: Option<String>,
+    /// Set a key of it or of the worker; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) settings: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SpecMode {
+    /// Add rows
+    Append,
+    /// Put rows in the place of all that is in the intervals
+    Replace,
+    /// Store the intervals in fewer segments, read from Druid itself
+    Reindex,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SpecDialect {
+    /// Druid 0.17 and later
+    Current,
+    /// Druid up to 25
+    Legacy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SpecKind {
+    /// A task that loads batches, or re-indexes
+    Task,
+    /// Druid's own task that merges the segments of an interval
+    Compaction,
+    /// A supervisor that loads a Kafka topic as it grows
+    Supervisor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Outcome {
+    /// All its rows are in Druid
+    Success,
+    /// None of its rows is
+    Failed,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum IngestCommand {
+    /// Serve batches and load them on schedule, until stopped
+    #[command(after_help = "Example:\n  host ingest run --config config/pipelines/wikipedia.toml\n\n\
+Runs the ingestion alone: the configuration's other connectors may run elsewhere.")]
+    Run {
+        #[command(flatten)]
+        place: IngestPlace,
+        /// Stop after this time, for instance `30s` or `5m`
+        #[arg(long, value_parser = humantime::parse_duration)]
+        duration: Option<Duration>,
+        /// How the summary is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Load all that waits now, serving it meanwhile, then end
+    #[command(
+        after_help = "Example:\n  host ingest submit --data-dir ./host-data --set druid.url=http://127.0.0.1:8090\n\n\
+A host that runs the same ingestion is taken over: stop it first, or leave it to its schedule."
+    )]
+    Submit {
+        #[command(flatten)]
+        place: IngestPlace,
+        /// How the summary is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Show the tasks that would be handed in next; writes nothing down
+    #[command(after_help = "Example:\n  host ingest plan --data-dir ./host-data")]
+    Plan {
+        #[command(flatten)]
+        place: IngestPlace,
+        /// Said for scripts: a plan is never carried out
+        #[arg(long)]
+        dry_run: bool,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Print a task as it would be handed in, with placeholders for secrets
+    #[command(after_help = "Examples:\n  host ingest spec --data-dir ./host-data\n  \
+host ingest spec --config pipeline.toml --dialect legacy --uri http://ingest.example:9500/\n  \
+host ingest spec --config pipeline.toml --kind compaction --interval 2026-02-03/2026-02-04\n  \
+host ingest spec --config pipeline.toml --kind supervisor --topic wikipedia --bootstrap-servers broker:9092")]
+    Spec(SpecArgs),
+    /// Show what was loaded by which task
+    #[command(after_help = "Example:\n  host ingest status --data-dir ./host-data --output json")]
+    Status {
+        #[command(flatten)]
+        place: IngestPlace,
+        /// Show this many tasks, the newest first
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        tasks: usize,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Write down how a task ended that Druid has forgotten, after looking for its rows
+    #[command(
+        after_help = "Example:\n  host ingest settle --config pipeline.toml host_wikipedia_append_0123456789abcdef_1 success"
+    )]
+    Settle {
+        /// The task
+        task: String,
+        /// How it ended
+        #[arg(value_enum)]
+        outcome: Outcome,
+        #[command(flatten)]
+        place: IngestPlace,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SpecArgs {
+    #[command(flatten)]
+    pub(super) place: IngestPlace,
+    /// What is printed
+    #[arg(long, value_enum, default_value = "task")]
+    pub(super) kind: SpecKind,
+    /// What the task does [default: as configured]
+    #[arg(long, value_enum)]
+    pub(super) mode: Option<SpecMode>,
+    /// In which words [default: as configured]
+    #[arg(long, value_enum)]
+    pub(super) dialect: Option<SpecDialect>,
+    /// Address of a batch; may be repeated [default: what waits in the data set]
+    #[arg(long, value_name = "URI")]
+    pub(super) uri: Vec<String>,
+    /// Interval that is written to, `START/END`, whole chunks; may be repeated
+    #[arg(long, value_name = "INTERVAL")]
+    pub(super) interval: Vec<String>,
+    /// Identifier of the task [default: as it would be handed in]
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// Topic of a supervisor
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Brokers of a supervisor, `host:port,host:port` [default: `bootstrap.servers`]
+    #[arg(long, value_name = "SERVERS")]
+    pub(super) bootstrap_servers: Option<String>,
+    /// How it is printed: text is indented, JSON is one line
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) output: Output,
 }
 
 /// Which spools.

@@ -1,11 +1,11 @@
-//! `host emulate irc|eventstreams|qumulo`: what the host connects to, for people without it.
+//! `host emulate irc|eventstreams|qumulo|overlord`: what the host connects to, for people without it.
 
-use super::args::{EmulateArgs, EmulateCommand, EmulateQumuloArgs};
-use super::output::{bytes, error_line};
+use super::args::{EmulateArgs, EmulateCommand, EmulateOverlordArgs, EmulateQumuloArgs};
+use super::output::{bytes, error_line, number};
 use super::{Failure, on_interrupt, runtime};
 use crate::error::{OrError, Result};
 use crate::secret::Secret;
-use host_emulators::{Handle, Lines, eventstreams, irc, qumulo};
+use host_emulators::{Handle, Lines, eventstreams, irc, overlord, qumulo};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -16,8 +16,10 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) fn emulate(command: &EmulateCommand) -> std::result::Result<(), Failure> {
     let runtime = runtime()?;
-    if let EmulateCommand::Qumulo(arguments) = command {
-        return qumulo(arguments, &runtime);
+    match command {
+        EmulateCommand::Qumulo(arguments) => return qumulo(arguments, &runtime),
+        EmulateCommand::Overlord(arguments) => return overlord(arguments, &runtime),
+        EmulateCommand::Irc(_) | EmulateCommand::Eventstreams(_) => {}
     }
     let (handle, what) = match command {
         EmulateCommand::Irc(arguments) => {
@@ -37,7 +39,7 @@ pub(super) fn emulate(command: &EmulateCommand) -> std::result::Result<(), Failu
             });
             (started, "EventStreams at /v2/stream/recentchange")
         }
-        EmulateCommand::Qumulo(_) => return Ok(()),
+        EmulateCommand::Qumulo(_) | EmulateCommand::Overlord(_) => return Ok(()),
     };
     let handle = handle.map_err(Failure::Refused)?;
     error_line(&format!("{what} on {}; Ctrl-C stops it", handle.addr()));
@@ -97,6 +99,42 @@ fn say_filer(handle: &qumulo::QumuloHandle) {
     error_line(&format!(
         "{connections} connections, {requests} requests, {faulted} made to fail, {read} read, {written} written, \
          {watchers} watchers"
+    ));
+}
+
+fn overlord(arguments: &EmulateOverlordArgs, runtime: &Runtime) -> std::result::Result<(), Failure> {
+    let options = overlord::Options {
+        legacy: arguments.legacy,
+        data_dir: arguments.dir.clone(),
+        faults: arguments.faults.clone(),
+        seed: arguments.seed,
+        ..overlord::Options::default()
+    };
+    let handle = runtime.block_on(async {
+        let listener =
+            TcpListener::bind(arguments.listen).await.or_config(format!("listening on `{}`", arguments.listen))?;
+        overlord::start(listener, options).await.or_config("Overlord emulator")
+    });
+    let handle = handle.map_err(Failure::Refused)?;
+    error_line(&format!("Druid's task API on {}, SQL at /druid/v2/sql; Ctrl-C stops it", handle.url()));
+    let interrupted = on_interrupt(runtime);
+    while let Err(RecvTimeoutError::Timeout) = interrupted.recv_timeout(SAY_EVERY) {
+        say_tasks(&handle);
+    }
+    say_tasks(&handle);
+    runtime.block_on(handle.stop());
+    Ok(())
+}
+
+fn say_tasks(handle: &overlord::OverlordHandle) {
+    let stats = handle.stats();
+    let open = stats.running + stats.pending + stats.waiting;
+    let rows = stats.rows.iter().map(|(name, rows)| format!("{} rows in `{name}`", number(*rows)));
+    let rows = rows.collect::<Vec<_>>().join(", ");
+    let (succeeded, failed) = (stats.succeeded, stats.failed);
+    error_line(&format!(
+        "{open} tasks open, {succeeded} succeeded, {failed} failed; {}",
+        if rows.is_empty() { "no rows" } else { &rows }
     ));
 }
 

@@ -6,6 +6,7 @@
 mod args;
 mod demo;
 mod emulate;
+mod ingest;
 mod keys;
 mod log;
 mod output;
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Emulate { command } => emulate::emulate(command),
         Command::Log { command } => log::log(command),
         Command::Spool { command } => spool::spool(command),
+        Command::Ingest { command } => ingest::ingest(command),
         Command::Keys { command } => keys::keys(command),
     };
     let (error, code) = match done {

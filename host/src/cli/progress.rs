@@ -1,9 +1,11 @@
-//! Live progress: one line that is rewritten on a terminal, a plain line now and then elsewhere.
+//! Live progress: lines that are rewritten on a terminal, one for each connector; a plain line now and then
+//! elsewhere.
 
 use super::output::{bytes, error_line, number};
 use crate::ports::feed::FeedState;
 use crate::worker::{TaskState, TaskStatus};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,9 +28,9 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
     said: Instant,
-    // Records and time of the last look, for the rate.
-    last: (u64, Instant),
-    rate: f64,
+    looked: Instant,
+    // Records at the last look, and their rate.
+    rates: BTreeMap<String, (u64, f64)>,
 }
 
 impl Progress {
@@ -37,48 +39,56 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             // The template is a constant; a wrong one would only look plain.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
                 bar.set_style(style);
             }
             *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
             bar
         });
-        Progress { bar, began: now, said: now, last: (0, now), rate: 0.0 }
+        Progress { bar, began: now, said: now, looked: now, rates: BTreeMap::new() }
     }
 
     /// Shows the state now.
     pub(super) fn show(&mut self, statuses: &[TaskStatus]) {
-        let records = statuses.iter().map(|status| status.counts.records).sum::<u64>();
-        let since = self.last.1.elapsed();
+        let since = self.looked.elapsed();
         if since >= Duration::from_millis(500) {
-            #[allow(clippy::cast_precision_loss)] // A rate for people.
-            let now = records.saturating_sub(self.last.0) as f64 / since.as_secs_f64();
-            self.rate = if self.last.0 == 0 { now } else { 0.5 * self.rate + 0.5 * now };
-            self.last = (records, Instant::now());
+            self.looked = Instant::now();
+            let mut records: BTreeMap<&String, u64> = BTreeMap::new();
+            for status in statuses {
+                *records.entry(&status.name).or_default() += status.counts.records;
+            }
+            for (name, records) in records {
+                let (last, rate) = self.rates.entry(name.clone()).or_default();
+                #[allow(clippy::cast_precision_loss)] // A rate for people.
+                let now = records.saturating_sub(*last) as f64 / since.as_secs_f64();
+                *rate = if *last == 0 { now } else { 0.5 * *rate + 0.5 * now };
+                *last = records;
+            }
         }
         match &self.bar {
             Some(bar) => {
-                bar.set_message(self.describe(statuses));
+                bar.set_message(self.describe(statuses).join("\n  "));
                 bar.tick();
             }
             None if self.said.elapsed() >= PLAIN_EVERY => {
                 self.said = Instant::now();
-                error_line(&self.describe(statuses));
+                error_line(&self.describe(statuses).join("  "));
             }
             None => {}
         }
     }
 
-    fn describe(&self, statuses: &[TaskStatus]) -> String {
+    /// The time, then a line for each task.
+    fn describe(&self, statuses: &[TaskStatus]) -> Vec<String> {
         let seconds = self.began.elapsed().as_secs();
-        let mut text = format!("{:02}:{:02}", seconds / 60, seconds % 60);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let rate = number(self.rate.max(0.0) as u64);
-        text.push_str(&format!("  {rate} records/s"));
+        let mut lines = vec![format!("{:02}:{:02}", seconds / 60, seconds % 60)];
         for status in statuses {
             let counts = &status.counts;
             let (name, records, size) = (&status.name, number(counts.records), bytes(counts.bytes));
-            text.push_str(&format!("  {name}: {records} records, {size}, {} rejected", number(counts.rejected)));
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let rate = number(self.rates.get(name).map_or(0.0, |(_, rate)| rate.max(0.0)) as u64);
+            let rejected = number(counts.rejected);
+            let mut text = format!("{name}: {records} records, {size}, {rate}/s, {rejected} rejected");
             if let Some(trouble) = status.state.trace().or(counts.trouble.as_deref()) {
                 text.push_str(&format!(", {}: {trouble}", status.state.name()));
             } else if let Some(feed) = status.feed.as_ref().filter(|_| status.state == TaskState::Running) {
@@ -95,8 +105,9 @@ impl Progress {
                     text.push_str(&format!(", {} frames dropped", number(feed.overflowed)));
                 }
             }
+            lines.push(text);
         }
-        text
+        lines
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::{Output, RunArgs};
 use super::output::error_line;
 use super::progress::Progress;
 use super::{Failure, on_interrupt, runtime, summary};
-use crate::app;
+use crate::app::{self, Ends};
 use crate::config::{Config, ConnectorConfig, ConnectorKind, Overrides, RawConfig};
 use crate::error::{Error, Result};
 use crate::plugin::Package;
@@ -30,6 +30,8 @@ pub(super) struct Until {
     /// Connectors in the order in which records flow: each is stopped when it has nothing left to do.
     /// Others are stopped at once.
     pub(super) drain: Vec<String>,
+    /// Ingestions end when nothing waits to be loaded.
+    pub(super) once: bool,
 }
 
 pub(super) fn run(arguments: &RunArgs) -> std::result::Result<(), Failure> {
@@ -39,6 +41,7 @@ pub(super) fn run(arguments: &RunArgs) -> std::result::Result<(), Failure> {
         records: arguments.max_records,
         output: arguments.output,
         drain: Vec::new(),
+        once: false,
     };
     let runtime = runtime()?;
     let finished = run_config(&config, &runtime, &until)?;
@@ -104,16 +107,29 @@ fn describe(connector: &ConnectorConfig, log: &str) -> String {
             let (label, topic) = (source.spool.layout.package.label(), &source.output.topic);
             format!("connector `{name}`: files in {} to topic `{topic}`, layout {label}", source.spool.store)
         }
+        ConnectorKind::Ingest(ingest) => {
+            let druid = ingest.load.as_ref().and_then(|load| load.druid.as_ref());
+            let to = druid.map_or("served only".to_owned(), |druid| {
+                format!("to `{}` at Druid `{}`", ingest.into.name, druid.url)
+            });
+            format!("connector `{name}`: batches of {}, {to}", ingest.data_set.store)
+        }
     }
 }
 
-/// Whether every connector that a wanted number of records ends has ended; sinks and spools never do.
+/// Whether every connector that a wanted number of records ends has ended; the others never do.
 fn sources_are_over(config: &Config, statuses: &[TaskStatus]) -> bool {
     let is_source = |connector: &&ConnectorConfig| matches!(connector.kind, ConnectorKind::Source(_));
     let mut sources = config.connectors.iter().filter(is_source).peekable();
     let is_over =
         |name: &str| statuses.iter().filter(|status| status.name == name).all(|status| status.state.is_over());
     sources.peek().is_some() && sources.all(|source| is_over(&source.name))
+}
+
+/// As records flow.
+fn in_order(mut statuses: Vec<TaskStatus>, order: &[String]) -> Vec<TaskStatus> {
+    statuses.sort_by_key(|status| order.iter().position(|name| *name == status.name).unwrap_or(usize::MAX));
+    statuses
 }
 
 /// Stops connectors one after another, each when it has seen all that the one before it left.
@@ -123,7 +139,7 @@ fn drain(worker: &Worker, order: &[String], progress: &mut Progress) {
         let mut quiet_since = None;
         while Instant::now() < deadline {
             let statuses = worker.statuses();
-            progress.show(&statuses);
+            progress.show(&in_order(statuses.clone(), order));
             let of_it = || statuses.iter().filter(|status| status.name == *name);
             if of_it().all(|status| status.state.is_over()) {
                 break;
@@ -151,12 +167,19 @@ pub(super) fn run_config(config: &Config, runtime: &Runtime, until: &Until) -> s
     let log = app::open_log(&config.log).map_err(Failure::Refused)?;
     let engines = Engines::new();
     let began = Instant::now();
-    let mut worker = app::start(config, &log, &engines, runtime.handle(), until.records).map_err(Failure::Refused)?;
+    let ends = Ends { max_records: until.records, once: until.once };
+    let started = app::start(config, &log, &engines, runtime.handle(), ends).map_err(Failure::Refused)?;
+    let page = app::show(config, &started, &log, runtime.handle(), &until.drain).map_err(Failure::Refused)?;
+    let (mut worker, served) = (started.worker, started.served);
     let at = log.describe();
     config.connectors.iter().for_each(|connector| error_line(&describe(connector, &at)));
+    served
+        .iter()
+        .for_each(|served| error_line(&format!("connector `{}`: batches at {}", served.name, served.server.url())));
+    page.iter().for_each(|page| error_line(&format!("look at the pipeline: {}", page.url())));
     let mut progress = Progress::new();
     loop {
-        progress.show(&worker.statuses());
+        progress.show(&in_order(worker.statuses(), &until.drain));
         let is_late = until.duration.is_some_and(|duration| began.elapsed() >= duration);
         let is_enough = until.records.is_some() && sources_are_over(config, &worker.statuses());
         if is_late || is_enough || worker.is_over() {
@@ -173,8 +196,6 @@ pub(super) fn run_config(config: &Config, runtime: &Runtime, until: &Until) -> s
         }
     }
     drain(&worker, &until.drain, &mut progress);
-    let mut statuses = worker.stop();
-    let place = |name: &str| until.drain.iter().position(|other| other == name).unwrap_or(usize::MAX);
-    statuses.sort_by_key(|status| place(&status.name));
+    let statuses = in_order(worker.stop(), &until.drain);
     Ok(Finished { statuses, log: log.describe(), took: began.elapsed() })
 }

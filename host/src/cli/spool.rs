@@ -46,10 +46,14 @@ impl Spools {
         let config = Config::check(&RawConfig::read(&configs)?).map_err(Failure::Refused)?;
         let engines = Engines::new();
         let (mut spools, mut seen) = (Vec::new(), BTreeSet::new());
-        for connector in &config.connectors {
+        // A data set is shown under who writes it.
+        let (readers, writers): (Vec<_>, Vec<_>) =
+            config.connectors.iter().partition(|connector| matches!(connector.kind, ConnectorKind::Ingest(_)));
+        for connector in writers.into_iter().chain(readers) {
             let spool: &SpoolConfig = match &connector.kind {
                 ConnectorKind::SpoolSink(sink) => &sink.spool,
                 ConnectorKind::SpoolSource(source) => &source.spool,
+                ConnectorKind::Ingest(ingest) => &ingest.data_set,
                 ConnectorKind::Source(_) => continue,
             };
             let at = spool.store.to_string();
@@ -68,7 +72,7 @@ impl Spools {
     }
 }
 
-fn left(dir: &Path) -> Result<PathBuf> {
+pub(super) fn left(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(LEFT_CONFIG);
     match path.is_file() {
         true => Ok(path),
@@ -354,7 +358,7 @@ fn file_json(file: &SpoolFile) -> Value {
     })
 }
 
-fn table(header: &[&str], right: std::ops::Range<usize>) -> Table {
+pub(super) fn table(header: &[&str], right: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
@@ -366,7 +370,7 @@ fn table(header: &[&str], right: std::ops::Range<usize>) -> Table {
     table
 }
 
-fn ago(millis: i64) -> String {
+pub(super) fn ago(millis: i64) -> String {
     let seconds = Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(0));
     humantime::format_duration(seconds).to_string()
 }

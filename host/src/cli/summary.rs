@@ -9,16 +9,28 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What arrived where, at the places that records pass on their way.
+/// A place that records pass on their way.
+pub(super) struct Hop {
+    /// The place.
+    pub(super) name: &'static str,
+    /// Records there.
+    pub(super) count: u64,
+    /// More about it.
+    pub(super) detail: String,
+}
+
+/// What arrived where.
 pub(super) struct Hops {
-    /// Place and records, in the order of the way.
-    pub(super) places: Vec<(String, u64)>,
+    /// The places, in the order of the way.
+    pub(super) places: Vec<Hop>,
+    /// Inputs that are no records.
+    pub(super) rejected: u64,
 }
 
 impl Hops {
     /// Whether all places have the same records.
     pub(super) fn is_equal(&self) -> bool {
-        self.places.windows(2).all(|pair| matches!(pair, [(_, one), (_, other)] if one == other))
+        self.places.windows(2).all(|pair| matches!(pair, [one, other] if one.count == other.count))
     }
 }
 
@@ -29,8 +41,10 @@ pub(super) fn print(finished: &Finished, hops: Option<&Hops>, output: Output) ->
         Output::Json => {
             let mut summary = as_json(statuses, log, *took);
             if let (Some(hops), Value::Object(fields)) = (hops, &mut summary) {
-                let places = hops.places.iter().map(|(name, count)| json!({ "name": name, "count": count }));
+                let places =
+                    hops.places.iter().map(|hop| json!({ "name": hop.name, "count": hop.count, "detail": hop.detail }));
                 fields.insert("hops".to_owned(), Value::from_iter(places));
+                fields.insert("rejected".to_owned(), json!(hops.rejected));
                 fields.insert("equal".to_owned(), json!(hops.is_equal()));
             }
             line(&summary.to_string())?
@@ -39,13 +53,19 @@ pub(super) fn print(finished: &Finished, hops: Option<&Hops>, output: Output) ->
             let mut text = as_text(statuses, log, *took);
             if let Some(hops) = hops {
                 let mut table = Table::new();
-                table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["place", "records"]);
-                table.add_rows(hops.places.iter().map(|(name, count)| [name.clone(), number(*count)]));
+                table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["hop", "records", ""]);
+                for (index, hop) in hops.places.iter().enumerate() {
+                    table.add_row([hop.name.to_owned(), number(hop.count), hop.detail.clone()]);
+                    if index == 0 {
+                        let detail = "inputs that are no records, in the dead-letter topic".to_owned();
+                        table.add_row(["rejected".to_owned(), number(hops.rejected), detail]);
+                    }
+                }
                 if let Some(column) = table.column_mut(1) {
                     column.set_cell_alignment(comfy_table::CellAlignment::Right);
                 }
                 let verdict = if hops.is_equal() { "equal" } else { "NOT equal" };
-                text.push_str(&format!("\n{table}\nrecords at all places: {verdict}"));
+                text.push_str(&format!("\n{table}\nrecords at all hops: {verdict}"));
             }
             line(&text)?
         }

@@ -1,6 +1,8 @@
 //! Configuration raised to what it means: keys known, types right, paths joined, limits complete,
 //! plugins read. Nothing is connected to.
 
+use super::ingest::{self, IngestConfig, check_ingest};
+use super::listener::check_listener;
 use super::log::check_log;
 use super::lookup::Lookup;
 use super::plugins;
@@ -9,6 +11,8 @@ use super::source::{self, SourceConfig, check_source};
 use super::spool::{self, SpoolSinkConfig, SpoolSourceConfig, check_spool_sink, check_spool_source};
 use crate::error::{Error, Result};
 use crate::ports::log::{KafkaSettings, check_topic_name};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +37,12 @@ pub struct Config {
     pub log: LogChoice,
     /// Connectors in the order of their names.
     pub connectors: Vec<ConnectorConfig>,
+    /// Where the pipeline is shown.
+    pub listener: Option<SocketAddr>,
+    /// Topic whose edits are counted there.
+    pub edits_topic: Option<String>,
+    /// Servers take any port where theirs is taken: for who sees in the output where they are.
+    pub any_port: bool,
 }
 
 /// A connector, checked.
@@ -73,6 +83,8 @@ pub enum ConnectorKind {
     SpoolSink(SpoolSinkConfig),
     /// Spool files to a topic.
     SpoolSource(SpoolSourceConfig),
+    /// A data set to an indexing service.
+    Ingest(Box<IngestConfig>),
 }
 
 /// Where records of a connector go, and when.
@@ -97,20 +109,31 @@ impl Config {
     /// Class Config (class Deny for plugins that import what they do not ask for), naming file,
     /// connector, key, what was found and what was expected.
     pub fn check(raw: &RawConfig) -> Result<Self> {
-        let log = check_log(&raw.worker).map_err(|error| error.context(&raw.worker_origin))?;
-        let check = |(name, raw): (&String, &RawConnector)| {
-            check_connector(name, raw).map_err(|error| error.context(&raw.origin))
+        Self::check_some(raw, &|_| true)
+    }
+
+    /// Checks the connectors that `wanted` names, and leaves out the others: what they need may not be here.
+    ///
+    /// # Errors
+    /// As for [`Config::check`].
+    pub fn check_some(raw: &RawConfig, wanted: &dyn Fn(&str) -> bool) -> Result<Self> {
+        let in_worker = |error: Error| error.context(&raw.worker_origin);
+        let log = check_log(&raw.worker).map_err(in_worker)?;
+        let (listener, edits_topic) = check_listener(&raw.worker).map_err(in_worker)?;
+        let check = |(name, connector): (&String, &RawConnector)| {
+            check_connector(name, connector, &raw.connectors).map_err(|error| error.context(&connector.origin))
         };
-        let connectors = raw.connectors.iter().map(check).collect::<Result<Vec<_>>>()?;
+        let connectors = raw.connectors.iter().filter(|(name, _)| wanted(name));
+        let connectors = connectors.map(check).collect::<Result<Vec<_>>>()?;
         if connectors.is_empty() {
             return Err(Error::config("no connector is configured")
                 .with_hint("give a config file with `[connectors.NAME]`, or `--plugin FILE`"));
         }
-        Ok(Config { log, connectors })
+        Ok(Config { log, connectors, listener, edits_topic, any_port: false })
     }
 }
 
-fn check_connector(name: &str, raw: &RawConnector) -> Result<ConnectorConfig> {
+fn check_connector(name: &str, raw: &RawConnector, all: &BTreeMap<String, RawConnector>) -> Result<ConnectorConfig> {
     match raw.keys.get("connector.class").map_or("plugin", String::as_str) {
         "plugin" => {
             let package = plugins::read(&raw.folder, &raw.keys, "source")?;
@@ -125,8 +148,12 @@ fn check_connector(name: &str, raw: &RawConnector) -> Result<ConnectorConfig> {
             let kind = ConnectorKind::SpoolSource(check_spool_source(name, raw)?);
             check_common(name, &spool::source_lookup(raw), kind)
         }
+        "ingest" => {
+            let kind = ConnectorKind::Ingest(Box::new(check_ingest(name, raw, all)?));
+            check_common(name, &ingest::lookup(raw), kind)
+        }
         other => Err(Error::config(format!(
-            "option `connector.class` is `{other}`, expected `plugin`, `spool-sink` or `spool-source`"
+            "option `connector.class` is `{other}`, expected `plugin`, `spool-sink`, `spool-source` or `ingest`"
         ))),
     }
 }

@@ -43,6 +43,8 @@ pub const WORKER_KEYS: &[Key] = &[
         Some("-1"),
         "replicas of topics made; -1: the broker's default",
     ),
+    key("listeners", Text, None, "where the pipeline is shown, for instance `http://127.0.0.1:8083`; not set: nowhere"),
+    key("dashboard.edits.topic", Text, None, "topic whose edits are counted on that page"),
 ];
 
 /// Keys of every connector.
@@ -51,7 +53,7 @@ pub(super) const COMMON_KEYS: &[Key] = &[
         "connector.class",
         Text,
         Some("plugin"),
-        "`plugin`, or a kind the host has itself: `spool-sink`, `spool-source`",
+        "`plugin`, or a kind the host has itself: `spool-sink`, `spool-source`, `ingest`",
     ),
     key("plugin", Text, None, "component file; relative to the configuration file"),
     key("trusted", Boolean, Some("false"), "run without a CPU limit, some 30 % faster"),
@@ -137,9 +139,71 @@ pub(super) const SPOOL_SOURCE_KEYS: &[Key] = &[
     key("trash.snapshot.keep.ms", Long, Some("0"), "before files are deleted a snapshot is made and kept; 0: none"),
 ];
 
+/// Keys of an ingestion: the endpoint, and what is loaded from it.
+pub(super) const INGEST_KEYS: &[Key] = &[
+    key(
+        "data.set",
+        Text,
+        None,
+        "spool sink whose data set is loaded; not set: `dir`, `files` and `layout.plugin` say it",
+    ),
+    key("layout.plugin", Text, None, "layout component of a data set that is named by `dir`"),
+    key("open.keys", List, None, "private keys, each `file:PATH`, `env:NAME` or `command:PROGRAM`"),
+    key("scan.interval.ms", Long, Some("1000"), "how often the data set is looked at"),
+    key("listen", Text, Some("127.0.0.1:9500"), "where batches are served"),
+    key("access.username", Text, None, "user that may fetch; with `access.password`"),
+    key("access.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key(
+        "access.password.variable",
+        Text,
+        None,
+        "environment variable of Druid's with that password; not set: it is written into tasks",
+    ),
+    key("access.token", Text, None, "bearer token that may fetch; name of a secret: `env:NAME` or `file:PATH`"),
+    key("tls.certificate.file", Text, None, "PEM file of the endpoint's certificate chain; not set: no TLS"),
+    key("tls.key.file", Text, None, "PEM file of its private key"),
+    key("advertised.url", Text, None, "the endpoint as Druid reaches it; not set: its own address"),
+    key("fetch.gzip", Boolean, Some("true"), "batches are fetched compressed"),
+    key("retire", Text, Some("never"), "when a batch is served no more: `never`, or once it is `ingested`"),
+    key("retire.after.ms", Long, Some("0"), "how long after it was ingested"),
+    key("druid.url", Text, None, "Overlord, or Router with its management proxy; not set: batches are served only"),
+    key("druid.username", Text, None, "user at Druid"),
+    key("druid.password", Text, None, "name of a secret: `env:NAME` or `file:PATH`"),
+    key("druid.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
+    key("druid.timeout.ms", Long, Some("30000"), "time of one call"),
+    key("data.source", Text, None, "data source at Druid; case matters"),
+    key("time.column", Text, Some("timestamp"), "column with each row's time"),
+    key("time.format", Text, Some("iso"), "how it is written: `iso`, `millis`, `posix` or `auto`"),
+    key(
+        "columns",
+        List,
+        None,
+        "the other columns, each `NAME` or `NAME:TYPE`: `string`, `long`, `float`, `double`, `json`",
+    ),
+    key(
+        "segment.granularity",
+        Text,
+        Some("day"),
+        "chunks of time that are stored together: `hour`, `day`, `month`, `year`",
+    ),
+    key("dialect", Text, Some("current"), "words of tasks: `current` (Druid 0.17 and later) or `legacy` (up to 25)"),
+    key("ingest.mode", Text, Some("append"), "`append` rows, or `replace` all of each chunk that has new ones"),
+    key("schedule", Text, Some("10s"), "when waiting batches are loaded: a time, or a cron pattern in UTC"),
+    key(
+        "merge.schedule",
+        Text,
+        None,
+        "when segments of a chunk are merged: a time, or a cron pattern in UTC; not set: never",
+    ),
+    key("merge.min.tasks", Int, Some("10"), "tasks that appended to a chunk before it is merged"),
+    key("task.max.batches", Int, Some("200"), "batches of one task"),
+    key("task.max.attempts", Int, Some("3"), "failures in a row before the ingestion fails"),
+    key("task.poll.interval.ms", Long, Some("1000"), "how often a task is asked after"),
+];
+
 /// Every key a connector can have; each kind takes some of the lists.
 pub const CONNECTOR_KEYS: &[&[Key]] =
-    &[COMMON_KEYS, OUTPUT_KEYS, SOURCE_KEYS, SPOOL_KEYS, SPOOL_SINK_KEYS, SPOOL_SOURCE_KEYS];
+    &[COMMON_KEYS, OUTPUT_KEYS, SOURCE_KEYS, SPOOL_KEYS, SPOOL_SINK_KEYS, SPOOL_SOURCE_KEYS, INGEST_KEYS];
 
 /// The key of a name.
 pub(super) fn find(keys: &[&'static [Key]], name: &str) -> Option<&'static Key> {

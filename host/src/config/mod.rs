@@ -3,7 +3,9 @@
 
 mod checked;
 mod feed;
+mod ingest;
 mod keys;
+mod listener;
 mod log;
 mod lookup;
 mod plugins;
@@ -12,6 +14,7 @@ mod source;
 mod spool;
 
 pub use checked::{Config, ConnectorConfig, ConnectorKind, LogChoice, OutputConfig};
+pub use ingest::{IngestConfig, LoadConfig};
 pub use keys::{CONNECTOR_KEYS, Key, WORKER_KEYS};
 pub use plugins::PluginUse;
 pub use raw::{Overrides, RawConfig, RawConnector};

@@ -21,7 +21,13 @@ pub struct PluginUse {
 
 /// Reads the component that `keys` name, which must be of world `world`.
 pub(super) fn read(folder: &Path, keys: &Keys, world: &str) -> Result<Package> {
-    let plugin = keys.get("plugin").ok_or_else(|| Error::config("option `plugin` is missing (the component file)"))?;
+    read_named(folder, keys, "plugin", world)
+}
+
+/// As [`read`], named by another key.
+pub(super) fn read_named(folder: &Path, keys: &Keys, key: &str, world: &str) -> Result<Package> {
+    let missing = || Error::config(format!("option `{key}` is missing (the component file)"));
+    let plugin = keys.get(key).ok_or_else(missing)?;
     let package = Package::read(&folder.join(plugin))?;
     let found = &package.manifest.plugin.world;
     if found != world {

@@ -92,11 +92,20 @@ impl RawConfig {
                         self.add_connector(file, name, value)?;
                     }
                 }
+                // The one ingestion of a pipeline, as a connector of that name.
+                ("ingest", value) => {
+                    self.add_connector(file, name, value)?;
+                    if let Some(connector) = self.connectors.get_mut(name) {
+                        connector.keys.entry("connector.class".to_owned()).or_insert_with(|| name.clone());
+                    }
+                }
                 ("worker" | "connectors", other) => {
                     return Err(Error::config(format!("`{name}` is a {}, expected a table", other.type_str())));
                 }
                 (other, _) => {
-                    return Err(Error::config(format!("unknown table `{other}`, expected `worker` or `connectors`")));
+                    return Err(Error::config(format!(
+                        "unknown table `{other}`, expected `worker`, `connectors` or `ingest`"
+                    )));
                 }
             }
         }
@@ -106,7 +115,7 @@ impl RawConfig {
     fn add_connector(&mut self, file: &Path, name: &str, value: &toml::Value) -> Result<()> {
         let toml::Value::Table(table) = value else {
             let found = value.type_str();
-            return Err(Error::config(format!("`connectors.{name}` is a {found}, expected a table")));
+            return Err(Error::config(format!("connector `{name}` is a {found}, expected a table")));
         };
         if let Some(other) = self.connectors.get(name) {
             return Err(Error::config(format!("connector `{name}` is also in {}", other.origin)));

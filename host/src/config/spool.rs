@@ -7,6 +7,7 @@ use super::plugins::{self, PluginUse};
 use super::raw::RawConnector;
 use crate::connector::Place;
 use crate::error::{Error, Result};
+use crate::plugin::Package;
 use crate::ports::log::check_topic_name;
 use crate::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use crate::secret::Secret;
@@ -81,9 +82,19 @@ pub(super) fn source_lookup(raw: &RawConnector) -> Lookup<'_> {
     Lookup { keys: &raw.keys, defaults: None, known: &[COMMON_KEYS, OUTPUT_KEYS, SPOOL_KEYS, SPOOL_SOURCE_KEYS] }
 }
 
+/// Where the data set is that a spool sink writes.
+pub(super) fn check_data_set(name: &str, raw: &RawConnector) -> Result<SpoolConfig> {
+    let keys = sink_lookup(raw);
+    let is_sink = raw.keys.get("connector.class").is_some_and(|class| class == "spool-sink");
+    match is_sink && keys.choice("spool.place", &["inbox", "target"])? == "target" {
+        true => check_layout(name, raw, &keys),
+        false => Err(Error::config(format!("connector `{name}` is no `spool-sink` with `spool.place` = `target`"))),
+    }
+}
+
 pub(super) fn check_spool_sink(name: &str, raw: &RawConnector) -> Result<SpoolSinkConfig> {
     let keys = sink_lookup(raw);
-    let spool = check_spool(name, raw, &keys)?;
+    let spool = check_layout(name, raw, &keys)?;
     let topics = keys.list("topics");
     if topics.is_empty() {
         return Err(Error::config("option `topics` is missing (topics to read)"));
@@ -124,14 +135,21 @@ pub(super) fn check_spool_sink(name: &str, raw: &RawConnector) -> Result<SpoolSi
 
 pub(super) fn check_spool_source(name: &str, raw: &RawConnector) -> Result<SpoolSourceConfig> {
     let keys = source_lookup(raw);
-    let spool = check_spool(name, raw, &keys)?;
+    let spool = check_layout(name, raw, &keys)?;
     let output = check_output(&keys)?;
     let chunk_bytes = keys.number("chunk.max.bytes", 1024, 64 << 20)?;
     let keep = keys.millis("trash.snapshot.keep.ms", 0)?;
     Ok(SpoolSourceConfig { spool, output, chunk_bytes, snapshot_keep: (!keep.is_zero()).then_some(keep) })
 }
 
-fn check_spool(name: &str, raw: &RawConnector, keys: &Lookup<'_>) -> Result<SpoolConfig> {
+/// A spool whose layout is the connector's plugin.
+fn check_layout(name: &str, raw: &RawConnector, keys: &Lookup<'_>) -> Result<SpoolConfig> {
+    let package = plugins::read(&raw.folder, &raw.keys, "layout")?;
+    keys.check_known(&package.manifest.options)?;
+    check_spool(name, raw, keys, package)
+}
+
+pub(super) fn check_spool(name: &str, raw: &RawConnector, keys: &Lookup<'_>, package: Package) -> Result<SpoolConfig> {
     // It is part of directory names.
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 60 || !name.chars().all(legal) {
@@ -143,8 +161,6 @@ fn check_spool(name: &str, raw: &RawConnector, keys: &Lookup<'_>) -> Result<Spoo
     if !raw.transforms.is_empty() {
         return Err(Error::config("`transforms` are set, and a spool's connector takes records as they are"));
     }
-    let package = plugins::read(&raw.folder, &raw.keys, "layout")?;
-    keys.check_known(&package.manifest.options)?;
     let settings = plugins::settings(&package.manifest, &raw.keys)?;
     let dir = keys.need("dir")?;
     let store = match keys.choice("files", &["qumulo", "local"])? {

@@ -1,9 +1,14 @@
-//! The contract that tasks drive: what a source, a transform, a sink and a layout are, whoever
-//! implements them. The component side of it is `wasm`; the words of obligation are in `wit/plugin`.
+//! The contract that tasks drive: what a source, a transform, a sink, a layout and an ingestion are,
+//! whoever implements them. The component side of it is `wasm`; the words of obligation are in `wit/plugin`.
 
+mod ingestion;
 mod layout;
 mod sink;
 
+pub use ingestion::{
+    BatchRef, Column, ColumnType, DataSource, Dialect, FetchAccess, Granularity, IngestMode, Ingestion, SecretPlace,
+    Span, TaskOf,
+};
 pub use layout::{Identity, Layout, Place, Plan, Rotation, Tree};
 pub use sink::{Assigned, Sink, TopicPartition};
 

@@ -1,5 +1,6 @@
 //! The outside world, one folder a system. No room in here knows another.
 
+pub mod druid;
 pub mod embedded;
 pub mod feed;
 pub mod geoip;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The worlds this host serves, each with the interface that its components export.
 pub const WORLDS: &[(&str, &str)] =
-    &[("source", "source-task"), ("transform", "transformation"), ("layout", "spool-layout")];
+    &[("source", "source-task"), ("transform", "transformation"), ("layout", "spool-layout"), ("ingest", "ingestion")];
 
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]

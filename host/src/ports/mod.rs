@@ -3,5 +3,6 @@
 pub mod feed;
 pub mod files;
 pub mod geoip;
+pub mod indexer;
 pub mod log;
 pub mod qumulo;

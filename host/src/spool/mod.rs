@@ -23,6 +23,8 @@
 //! - Sealed stays sealed: a sink seals with public keys, a source and a sink of members hold none.
 
 mod claim;
+mod contents;
+mod data_set;
 mod file;
 mod frames;
 mod inbox;
@@ -37,6 +39,8 @@ mod source;
 mod survey;
 mod trash;
 
+pub use contents::Content as FileContent;
+pub use data_set::{DataFile, DataList, DataListing, DataSet};
 pub use sink::{Content, SpoolSink, SpoolSinkSettings};
 pub use source::{Fence, SpoolSource, SpoolSourceSettings};
 pub use survey::{FileReport, SpoolFile, Stage, Survey};

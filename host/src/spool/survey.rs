@@ -1,11 +1,12 @@
 //! A look at a whole spool, for people: what is where, how old, and whether it is what it says.
 
 use super::claim::ClaimName;
+use super::contents::{self, Content};
 use super::frames::Frames;
 use super::layout::CheckedLayout;
 use super::{names, quarantine, read_footer, rewrap};
 use crate::connector::{Identity, Layout, Settings};
-use crate::crypto::{self, Event, Footer, Head, KeyRing, Recipient, Record, RecordDecoder, SpoolReader};
+use crate::crypto::{self, Footer, Head, KeyRing, Recipient, Record};
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FilePath, Files};
 use std::collections::BTreeMap;
@@ -149,48 +150,25 @@ impl Survey {
             report.problem = Some("its name is no name of this layout".to_owned());
             return Ok(report);
         };
-        let (topic, partition) = (identity.topic.clone(), identity.partition);
-        let named = crypto::Identity { topic, partition, first: identity.first, next: identity.next };
-        let mut spool = SpoolReader::new(Arc::clone(ring), named, None);
-        let mut reader = self.files.read(&file.info, 0, None)?;
-        let mut decoder = None;
         let mut given = Ok(());
         let mut members = Vec::new();
-        let mut take = |event: Event<'_>| -> Result<()> {
-            match event {
-                Event::Member(info) => {
-                    members.push(info.clone());
-                    decoder = Some(RecordDecoder::try_new(info)?);
-                }
-                Event::Plain(plain) => {
+        let opened = contents::open(self.files.as_ref(), &file.info, identity, ring, &mut |content| {
+            match content {
+                Content::Member(info) => members.push(info.clone()),
+                Content::Block(bytes) => {
                     report.blocks += 1;
-                    report.plain_bytes += plain.len() as u64;
-                    if let Some(decoder) = &mut decoder {
-                        decoder.push(plain);
-                        while let Some(record) = decoder.next_record()? {
-                            report.records += 1;
-                            if given.is_ok() {
-                                given = each(&record);
-                            }
-                        }
+                    report.plain_bytes += bytes;
+                }
+                Content::Record(record) => {
+                    report.records += 1;
+                    if given.is_ok() {
+                        given = each(record);
                     }
                 }
-                Event::MemberEnd(_) => {
-                    report.members += 1;
-                    if let Some(decoder) = decoder.take() {
-                        decoder.finish()?;
-                    }
-                }
+                Content::MemberEnd => report.members += 1,
             }
             Ok(())
-        };
-        let mut read = || -> Result<()> {
-            while let Some(bytes) = reader.next()? {
-                spool.push(&bytes, &mut take)?;
-            }
-            Ok(())
-        };
-        let opened = read().and_then(|()| spool.finish().map(drop));
+        });
         given?;
         match opened {
             Err(error) if error.class() == ErrorClass::Retry => return Err(error),

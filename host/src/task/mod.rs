@@ -10,7 +10,7 @@ mod source_task;
 mod stats;
 mod stop;
 
-pub use retry::Backoff;
+pub use retry::{Backoff, until_done};
 pub use sink_task::{SinkSettings, SinkTask};
 pub use source_task::{Chain, SourceTask, TaskSettings};
 pub use stats::{Counts, TaskStats};

@@ -30,7 +30,10 @@ impl Backoff {
 
 /// Does `work` until it succeeds, fails for good, or the task is to stop. Errors of class Retry
 /// are waited out: whatever is in hand stays in hand, and nothing is acknowledged meanwhile.
-pub(super) fn until_done<T>(
+///
+/// # Errors
+/// What `work` gives, of class Retry only when the time to finish is over.
+pub fn until_done<T>(
     stop: &Stop,
     stats: &TaskStats,
     longest: Duration,

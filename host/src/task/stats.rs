@@ -56,7 +56,8 @@ pub struct Counts {
 }
 
 impl TaskStats {
-    pub(super) fn add_commit(&self, records: u64, bytes: u64, rejected: u64, skips: &BTreeMap<String, u64>) {
+    /// Notes a commit.
+    pub fn add_commit(&self, records: u64, bytes: u64, rejected: u64, skips: &BTreeMap<String, u64>) {
         if records > 0 {
             self.first_commit.get_or_init(Instant::now);
         }
@@ -65,23 +66,32 @@ impl TaskStats {
         self.rejected.fetch_add(rejected, Relaxed);
         self.commits.fetch_add(1, Relaxed);
         self.in_hand.store(0, Relaxed);
+        self.add_skips(skips);
+    }
+
+    /// Notes inputs that are left out, by reason.
+    pub fn add_skips(&self, skips: &BTreeMap<String, u64>) {
         let mut all = self.skips.lock().unwrap_or_else(PoisonError::into_inner);
         skips.iter().for_each(|(reason, count)| count_reason(&mut all, reason, *count));
     }
 
-    pub(super) fn add_retry(&self) {
+    /// Notes a try that failed and is made again.
+    pub fn add_retry(&self) {
         self.retries.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn set_in_hand(&self, records: u64) {
+    /// Notes how many records were taken and are not yet committed.
+    pub fn set_in_hand(&self, records: u64) {
         self.in_hand.store(records, Relaxed);
     }
 
-    pub(super) fn set_backlog(&self, backlog: Option<u64>) {
+    /// Notes how much input waits.
+    pub fn set_backlog(&self, backlog: Option<u64>) {
         *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
     }
 
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+    /// Notes what is being tried again; none: nothing.
+    pub fn set_trouble(&self, trouble: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 

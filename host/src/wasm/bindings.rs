@@ -38,3 +38,17 @@ pub mod layout {
         },
     });
 }
+
+/// World `ingest`; the types it shares with `source` are those.
+pub mod ingest {
+    wasmtime::component::bindgen!({
+        path: ["../wit/host", "../wit/plugin"],
+        world: "connector:plugin/ingest",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "connector:plugin/types": super::source::connector::plugin::types,
+            "connector:host/log": super::source::connector::host::log,
+        },
+    });
+}

@@ -1,6 +1,7 @@
 //! The only room that knows Wasmtime: compiling components, running instances, lending what is
 //! granted. To the rest of the host an instance is a [`Source`](crate::connector::Source), a
-//! [`Transform`](crate::connector::Transform) or a [`Layout`](crate::connector::Layout).
+//! [`Transform`](crate::connector::Transform), a [`Layout`](crate::connector::Layout) or an
+//! [`Ingestion`](crate::connector::Ingestion).
 //!
 //! One instance, one thread: a call blocks that thread, and so do host functions; only the clock that
 //! ends a call is asynchronous. An instance is dropped after a trap; it is never called again.
@@ -9,6 +10,7 @@
 mod bindings;
 mod engine;
 mod imports;
+mod ingest;
 mod layout;
 mod limits;
 mod plugin;
@@ -17,6 +19,7 @@ mod state;
 mod transform;
 
 pub use engine::{Engines, Trust};
+pub use ingest::WasmIngestion;
 pub use layout::WasmLayout;
 pub use limits::Limits;
 pub use plugin::LoadedPlugin;

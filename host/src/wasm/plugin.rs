@@ -1,7 +1,8 @@
 //! A plugin made ready: compiled, linked to what is granted, checked. Instances of it are cheap.
 
-use super::bindings::{layout, source, transform};
+use super::bindings::{ingest, layout, source, transform};
 use super::engine::{Engines, Trust};
+use super::ingest::WasmIngestion;
 use super::layout::WasmLayout;
 use super::limits::Limits;
 use super::source::WasmSource;
@@ -84,6 +85,16 @@ impl LoadedPlugin {
         let pre = layout::LayoutPre::new(self.pre.clone()).map_err(|error| self.misfit("layout", &error))?;
         let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
         Ok(WasmLayout::new(store, instance, clock))
+    }
+
+    /// A new ingestion instance.
+    ///
+    /// # Errors
+    /// As for [`LoadedPlugin::source`].
+    pub fn ingestion(&self, lent: Lent) -> Result<WasmIngestion> {
+        let pre = ingest::IngestPre::new(self.pre.clone()).map_err(|error| self.misfit("ingest", &error))?;
+        let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
+        Ok(WasmIngestion::new(store, instance, clock))
     }
 
     fn instance<T>(

@@ -56,7 +56,7 @@ pub(super) fn to_wit_settings(settings: &Settings) -> Vec<wit::Setting> {
 }
 
 /// Refuses more bytes than one call may return.
-fn check_output(state: &State, found: usize) -> Result<()> {
+pub(super) fn check_output(state: &State, found: usize) -> Result<()> {
     let (label, limit) = (&state.label, state.limits.output_bytes);
     if found > limit {
         return Err(Error::bug(format!("plugin `{label}` returned {found} bytes in one call, its limit is {limit}")));

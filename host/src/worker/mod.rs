@@ -5,4 +5,4 @@ mod status;
 mod supervisor;
 
 pub use status::{TaskState, TaskStatus};
-pub use supervisor::{TaskSpec, Worker};
+pub use supervisor::{TaskSpec, Watch, Worker};

@@ -91,6 +91,11 @@ impl Worker {
         self.tasks.iter().map(|(running, _)| running.status()).collect()
     }
 
+    /// The tasks, for others to look at, also when they are over.
+    pub fn watch(&self) -> Watch {
+        Watch(self.tasks.iter().map(|(running, _)| Arc::clone(running)).collect())
+    }
+
     /// Whether every task has ended for good.
     pub fn is_over(&self) -> bool {
         self.tasks.iter().all(|(running, _)| running.state().is_over())
@@ -123,6 +128,17 @@ impl Worker {
             }
         }
         self.statuses()
+    }
+}
+
+/// Looks at the tasks of a worker.
+#[derive(Clone)]
+pub struct Watch(Vec<Arc<Running>>);
+
+impl Watch {
+    /// Every task now, in the order they were given.
+    pub fn statuses(&self) -> Vec<TaskStatus> {
+        self.0.iter().map(|running| running.status()).collect()
     }
 }
 

@@ -43,3 +43,20 @@ pub mod layout {
         default_bindings_module: "connector_sdk::bindings::layout",
     });
 }
+
+/// World `ingest`; its types are those of [`source`].
+pub mod ingest {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/plugin"],
+        world: "connector:plugin/ingest",
+        with: {
+            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+        },
+        // Tests, and plugins that look a type up, compare.
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "export_ingest_world",
+        default_bindings_module: "connector_sdk::bindings::ingest",
+    });
+}

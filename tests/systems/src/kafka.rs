@@ -4,13 +4,12 @@
 //! and 512 MB. What the broker logs is in a file whose end is part of every error.
 
 use crate::maven::{jars, last_lines, version};
+use crate::port::free_port;
 use crate::watched::Watched;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 const POM: &str = include_str!("../kafka/pom.xml");
@@ -151,21 +150,4 @@ fn java_command(jars: &Path, folder: &Path, class: &str, arguments: &[&str]) -> 
     command.args(["-Xmx512m", "-Dlog4j2.configurationFile=log4j2.properties", "-cp"]).arg(jars.join("*"));
     command.arg(class).args(arguments).current_dir(folder);
     command
-}
-
-/// A free port below those that the system gives to outgoing connections: a client that keeps
-/// trying to reach a broker that is down can otherwise be given the broker's own port, and then
-/// the broker cannot come back.
-fn free_port() -> Result<u16, String> {
-    const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() * 37 % u32::from(COUNT)).unwrap_or(0);
-    for _ in 0..COUNT {
-        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(format!("no free port from {FIRST} to {}", FIRST + COUNT - 1))
 }

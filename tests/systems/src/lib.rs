@@ -6,11 +6,15 @@
 
 #![allow(clippy::panic, clippy::print_stderr, clippy::indexing_slicing)]
 
+pub mod druid;
+mod http;
 pub mod kafka;
 mod maven;
+mod port;
 pub mod venv;
 mod watched;
 
+pub use http::Answer;
 pub use watched::Watched;
 
 /// Environment variable that makes a missing system a failure: `1`.

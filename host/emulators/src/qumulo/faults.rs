@@ -4,7 +4,6 @@
 //! page for a listing), so what was asked for happens. Rates are decided by a seed and the order of
 //! the requests that fit.
 
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use axum::http::Method;
 
 use super::route::{Part, Route};
 use crate::dice::Dice;
+use crate::fault_rate::FaultNames;
 use crate::lock;
 
 /// A way to fail. Those with a number hold for so many of the next requests that they fit, 0 ends
@@ -94,56 +94,27 @@ pub enum FaultKind {
     DiskFull,
 }
 
-const KINDS: [(&str, FaultKind); 12] = [
-    ("unauthorized", FaultKind::Unauthorized),
-    ("forbidden", FaultKind::Forbidden),
-    ("too-many", FaultKind::TooMany),
-    ("unavailable", FaultKind::Unavailable),
-    ("delay", FaultKind::Delay),
-    ("cut-answer", FaultKind::CutAnswer),
-    ("cut-request", FaultKind::CutRequest),
-    ("short-page", FaultKind::ShortPage),
-    ("lose-answer", FaultKind::LoseAnswer),
-    ("drop-watchers", FaultKind::DropWatchers),
-    ("refuse-notify", FaultKind::RefuseNotify),
-    ("disk-full", FaultKind::DiskFull),
-];
+impl FaultNames for FaultKind {
+    const KINDS: &'static [(&'static str, Self)] = &[
+        ("unauthorized", FaultKind::Unauthorized),
+        ("forbidden", FaultKind::Forbidden),
+        ("too-many", FaultKind::TooMany),
+        ("unavailable", FaultKind::Unavailable),
+        ("delay", FaultKind::Delay),
+        ("cut-answer", FaultKind::CutAnswer),
+        ("cut-request", FaultKind::CutRequest),
+        ("short-page", FaultKind::ShortPage),
+        ("lose-answer", FaultKind::LoseAnswer),
+        ("drop-watchers", FaultKind::DropWatchers),
+        ("refuse-notify", FaultKind::RefuseNotify),
+        ("disk-full", FaultKind::DiskFull),
+    ];
+}
 /// How long a delay at a rate is.
 const RATE_DELAY: Duration = Duration::from_millis(500);
 
-/// A fault with how often it happens, written `KIND=RATE`: `cut-answer=0.01`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FaultRate {
-    /// What happens.
-    pub kind: FaultKind,
-    /// To what part of the requests that it fits, 0 to 1.
-    pub rate: f64,
-}
-
-/// Why a text is no [`FaultRate`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is no fault: {wrong}")]
-pub struct FaultRateError {
-    found: String,
-    wrong: String,
-}
-
-impl FromStr for FaultRate {
-    type Err = FaultRateError;
-
-    fn from_str(text: &str) -> Result<Self, FaultRateError> {
-        let error = |wrong: String| FaultRateError { found: text.to_owned(), wrong };
-        let (name, rate) =
-            text.split_once('=').ok_or_else(|| error("expected KIND=RATE, such as `cut-answer=0.01`".to_owned()))?;
-        let Some((_, kind)) = KINDS.into_iter().find(|(known, _)| *known == name) else {
-            let known: Vec<String> = KINDS.iter().map(|(known, _)| format!("`{known}`")).collect();
-            return Err(error(format!("expected one of {}", known.join(", "))));
-        };
-        let number = rate.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
-        let rate = number.ok_or_else(|| error(format!("found rate `{rate}`, expected 0 to 1")))?;
-        Ok(Self { kind, rate })
-    }
-}
+/// A fault of this emulator with how often it happens.
+pub type FaultRate = crate::FaultRate<FaultKind>;
 
 /// What is to go wrong with one request.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -278,7 +249,7 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         let error = read("nothing=1").unwrap_err().to_string();
-        assert!(KINDS.iter().all(|(name, _)| error.contains(name)), "{error}");
+        assert!(FaultKind::KINDS.iter().all(|(name, _)| error.contains(name)), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::answer::{Class, Refusal};
 
 /// Decodes `%XX` in either letter case. `None` for a broken escape or text that is not UTF-8.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -20,20 +20,14 @@ pub(super) struct Filer {
 impl Filer {
     /// Starts one over `DIR/NAME`; its password is drawn once and kept for its owner alone.
     pub(super) fn start(runtime: &Runtime, dir: &Path, name: &str) -> Result<Self> {
-        let secrets = dir.join("secrets");
-        std::fs::create_dir_all(&secrets).or_config(format!("folder `{}`", secrets.display()))?;
-        let password = secrets.join(format!("{name}.password"));
-        let text = match std::fs::read_to_string(&password) {
-            Ok(text) => text,
-            Err(_) => draw_password(&password)?,
-        };
+        let (password, text) = kept_password(dir, name)?;
         let options = qumulo::Options { password: Some(text), ..qumulo::Options::new(dir.join(name)) };
         let attempt = format!("embedded filer `{name}`");
         let handle = runtime.block_on(async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.or_config(&attempt)?;
             qumulo::start(listener, options).await.or_config(&attempt)
         })?;
-        let certificate = secrets.join(format!("{name}.pem"));
+        let certificate = password.with_extension("pem");
         std::fs::write(&certificate, handle.certificate_pem().unwrap_or_default()).or_config(&attempt)?;
         error_line(&format!(
             "{attempt}: Qumulo API on https://{}, files in `{}`",
@@ -57,6 +51,18 @@ impl Filer {
     pub(super) fn stop(self, runtime: &Runtime) {
         runtime.block_on(self.handle.stop());
     }
+}
+
+/// The password of a part of the demo, drawn once and kept for its owner alone: its file and its text.
+pub(super) fn kept_password(dir: &Path, name: &str) -> Result<(PathBuf, String)> {
+    let secrets = dir.join("secrets");
+    std::fs::create_dir_all(&secrets).or_config(format!("folder `{}`", secrets.display()))?;
+    let path = secrets.join(format!("{name}.password"));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(_) => draw_password(&path)?,
+    };
+    Ok((path, text))
 }
 
 fn draw_password(path: &Path) -> Result<String> {

@@ -2,22 +2,23 @@
 //! `config/pipelines/wikipedia.toml` with emulators in the place of the addresses.
 
 mod filer;
+mod hops;
 mod pipeline;
 
 use super::args::DemoArgs;
 use super::output::error_line;
 use super::run::{Until, run_config};
-use super::summary::{self, Hops};
+use super::summary;
 use super::{Failure, runtime};
-use crate::app;
 use crate::config::Config;
 use crate::error::{Error, OrError, Result};
 use crate::toolchain;
 use filer::Filer;
+use hops::records_in_log;
+use host_emulators::overlord::{self, OverlordHandle};
 use host_emulators::{Handle, irc};
-use pipeline::{DATA_TOPIC, FLOW, Parts, RECORDS_TOPIC};
+use pipeline::{Addresses, FLOW, Parts, RECORDS_TOPIC};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -26,11 +27,12 @@ pub(super) fn demo(arguments: &DemoArgs) -> std::result::Result<(), Failure> {
     let refused = |error| Failure::Refused(error);
     let source = plugin("wiki_source").map_err(refused)?;
     let layout = plugin("spool_layout").map_err(refused)?;
+    let spec = plugin("druid_spec").map_err(refused)?;
     std::fs::create_dir_all(&arguments.data_dir)
         .and_then(|()| std::fs::canonicalize(&arguments.data_dir))
         .or_config(format!("data folder `{}`", arguments.data_dir.display()))
         .map_err(refused)
-        .and_then(|dir| run(arguments, &runtime, &Parts { dir, source, layout }))
+        .and_then(|dir| run(arguments, &runtime, &Parts { dir, source, layout, spec }))
 }
 
 fn run(arguments: &DemoArgs, runtime: &Runtime, parts: &Parts) -> std::result::Result<(), Failure> {
@@ -46,19 +48,34 @@ fn run(arguments: &DemoArgs, runtime: &Runtime, parts: &Parts) -> std::result::R
         }
         false => Some(start_feed(runtime, arguments.rate).map_err(refused)?),
     };
-    let raw = parts.pipeline(&first, &second, feed.as_ref().map(Handle::addr)).map_err(refused)?;
-    let config = Config::check(&raw).map_err(refused)?;
+    let druid = match &arguments.druid {
+        Some(_) => None,
+        None => Some(start_druid(runtime, parts).map_err(refused)?),
+    };
+    let addresses = Addresses {
+        filers: [&first, &second],
+        feed: feed.as_ref().map(Handle::addr),
+        druid: druid.as_ref().map_or_else(|| arguments.druid.clone().unwrap_or_default(), OverlordHandle::url),
+    };
+    let raw = parts.pipeline(&addresses).map_err(refused)?;
+    // A second demo beside this one has the usual ports.
+    let config = Config { any_port: true, ..Config::check(&raw).map_err(refused)? };
     parts.leave_spools().map_err(refused)?;
     let until = Until {
         duration: arguments.duration,
         records: arguments.records,
         output: arguments.output,
         drain: FLOW.iter().map(|name| (*name).to_owned()).collect(),
+        once: false,
     };
+    let before = records_in_log(&config)?;
     let finished = run_config(&config, runtime, &until)?;
-    let hops = count(&config, parts, runtime)?;
+    let hops = hops::count(&config, parts, runtime, before, &finished)?;
     if let Some(feed) = feed {
         runtime.block_on(feed.stop());
+    }
+    if let Some(druid) = druid {
+        runtime.block_on(druid.stop());
     }
     first.stop(runtime);
     second.stop(runtime);
@@ -66,6 +83,7 @@ fn run(arguments: &DemoArgs, runtime: &Runtime, parts: &Parts) -> std::result::R
     let dir = arguments.data_dir.display();
     error_line(&format!("look at the records: host log cat {RECORDS_TOPIC} --data-dir {dir} --max 3"));
     error_line(&format!("look at the files:   host spool ls --data-dir {dir}"));
+    error_line(&format!("look at the tasks:   host ingest status --data-dir {dir}"));
     finished.verdict()?;
     match hops.is_equal() {
         true => Ok(()),
@@ -82,23 +100,14 @@ fn start_feed(runtime: &Runtime, rate: f64) -> Result<Handle> {
     Ok(emulator)
 }
 
-/// Counts the records at each place: in the topic, and in the data set, opened with the private key.
-fn count(config: &Config, parts: &Parts, runtime: &Runtime) -> std::result::Result<Hops, Failure> {
-    let topic = app::open_log_to_read(&config.log)?.topic(RECORDS_TOPIC)?;
-    let records = topic.map_or(0, |topic| topic.partitions.iter().map(|marks| marks.high).sum::<i64>());
-    let mut places = vec![(format!("topic `{RECORDS_TOPIC}`"), u64::try_from(records).unwrap_or(0))];
-    let ring = Arc::new(app::open_keys("demo key", &[parts.private_key()])?);
-    let mut survey = parts.data_set(config, runtime)?;
-    let mut opened = 0;
-    for file in survey.list()?.into_iter().filter(|file| file.stage == "target") {
-        let report = survey.open(&file, &ring, &mut |_| Ok(()))?;
-        opened += report.records;
-        if let Some(problem) = report.problem {
-            error_line(&format!("file `{}`: {problem}", file.name));
-        }
-    }
-    places.push((format!("data set of `{DATA_TOPIC}` on cluster 2, opened"), opened));
-    Ok(Hops { places })
+fn start_druid(runtime: &Runtime, parts: &Parts) -> Result<OverlordHandle> {
+    let options = overlord::Options { data_dir: Some(parts.dir.join("druid")), ..overlord::Options::default() };
+    let emulator = runtime.block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.or_config("Druid emulator")?;
+        overlord::start(listener, options).await.or_config("Druid emulator")
+    })?;
+    error_line(&format!("Druid emulator: tasks and SQL on {}", emulator.url()));
+    Ok(emulator)
 }
 
 /// The component of a plugin, built from the sources of this checkout when they changed.

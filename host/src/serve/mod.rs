@@ -1,0 +1,18 @@
+//! What the host answers over HTTP: the ingestion endpoint, and the page that shows a pipeline.
+//!
+//! `server` holds connections within bounds, `access` says who may, `endpoint` and `body` give out batches,
+//! `board` and `edits` are the page's numbers.
+
+mod access;
+mod board;
+mod body;
+mod edits;
+mod endpoint;
+mod range;
+mod server;
+
+pub use access::Access;
+pub use board::{Board, Hop, board};
+pub use edits::EditCounter;
+pub use endpoint::{Endpoint, endpoint};
+pub use server::{Server, ServerLimits, ServerSettings, TlsFiles};
