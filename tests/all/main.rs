@@ -6,6 +6,7 @@
 mod bad_input;
 mod cli;
 mod data_folder;
+mod dead_letters;
 mod delivery;
 mod demo;
 mod feeds;

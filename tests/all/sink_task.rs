@@ -133,6 +133,7 @@ fn run(
         batch_records: 100,
         batch_bytes: 1 << 20,
         retry_delay_max: Duration::from_millis(20),
+        tolerance: host::connector::Tolerance::All { max_ratio: None },
     };
     let given = Arc::clone(target);
     let make = Box::new(move || Ok(Box::new(Keeps(Arc::clone(&given))) as Box<dyn Sink>));

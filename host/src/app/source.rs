@@ -68,5 +68,6 @@ pub(super) fn task_settings(connector: &ConnectorConfig, task: u32, output: &Out
         commit_bytes: output.commit_bytes,
         retry_delay_max: connector.retry_delay_max,
         max_records: None,
+        tolerance: connector.tolerance,
     }
 }

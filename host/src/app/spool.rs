@@ -103,6 +103,7 @@ pub(super) fn prepare_sink(
             batch_records: connector.batch_records,
             batch_bytes: connector.batch_bytes,
             retry_delay_max: connector.retry_delay_max,
+            tolerance: connector.tolerance,
         };
         let task_object = SinkTask { settings, log: Arc::clone(parts.log), make: Box::new(make) };
         task_spec(connector, task, &config.topics.join(","), format!("spool-sink, {label}"), Box::new(task_object))

@@ -568,6 +568,11 @@ pub(super) enum LogCommand {
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
     },
+    /// Look into dead letters: what was rejected and why, and give it back
+    Dlq {
+        #[command(subcommand)]
+        command: DlqCommand,
+    },
     /// Copy topics of the embedded log to Kafka; going on where an earlier export stopped
     #[command(after_help = "Example:\n  host log export wikipedia --bootstrap localhost:9092")]
     Export {
@@ -579,6 +584,34 @@ pub(super) enum LogCommand {
         /// Kafka to copy to
         #[arg(long, value_name = "SERVERS")]
         bootstrap: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DlqCommand {
+    /// Count dead letters by topic, connector, stage and reason
+    #[command(after_help = "Example:\n  host log dlq ls --data-dir ./host-data")]
+    Ls {
+        #[command(flatten)]
+        place: LogPlace,
+        /// How it is printed; JSON is one kind a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Append records that a sink rejected to their topic once more; each once, however often it is run
+    #[command(after_help = "Example:\n  host log dlq replay wikipedia-dlq\n\n\
+The embedded log is written by one process: stop the host that runs on it first.")]
+    Replay {
+        /// Topic of dead letters
+        topic: String,
+        #[command(flatten)]
+        place: LogPlace,
+        /// Append them to this topic instead
+        #[arg(long, value_name = "TOPIC")]
+        to: Option<String>,
+        /// Take at most this many dead letters
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
     },
 }
 

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const BATCH: ReadLimits = ReadLimits { max_records: 1024, max_bytes: 4 << 20, wait: Duration::from_millis(500) };
+pub(super) const BATCH: ReadLimits =
+    ReadLimits { max_records: 1024, max_bytes: 4 << 20, wait: Duration::from_millis(500) };
 /// Under this name exports keep how far they are, in the log they export to.
 const EXPORT: &str = "host-log-export";
 
@@ -40,6 +41,7 @@ pub(super) fn log(command: &LogCommand) -> std::result::Result<(), Failure> {
             let log = open(place)?;
             tail(&*log, topic, *last, Printer { topic, output: *output, left: *max })
         }
+        LogCommand::Dlq { command } => super::dlq::dlq(command),
         LogCommand::Export { topics, data_dir, bootstrap } => {
             let from = open_log_to_read(&LogChoice::Embedded { dir: data_dir.clone(), max_bytes: None })?;
             let to = open_log_to_read(&LogChoice::Kafka(KafkaSettings::new(bootstrap)))?;
@@ -48,15 +50,19 @@ pub(super) fn log(command: &LogCommand) -> std::result::Result<(), Failure> {
     }
 }
 
-fn open(place: &LogPlace) -> std::result::Result<Arc<dyn Log>, Failure> {
-    let choice = match &place.bootstrap {
+/// The log that is meant.
+pub(super) fn choice(place: &LogPlace) -> LogChoice {
+    match &place.bootstrap {
         Some(servers) => LogChoice::Kafka(KafkaSettings::new(servers)),
         None => LogChoice::Embedded { dir: place.data_dir.clone(), max_bytes: None },
-    };
-    open_log_to_read(&choice).map_err(Failure::Refused)
+    }
 }
 
-fn find(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
+pub(super) fn open(place: &LogPlace) -> std::result::Result<Arc<dyn Log>, Failure> {
+    open_log_to_read(&choice(place)).map_err(Failure::Refused)
+}
+
+pub(super) fn find(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
     let topics = log.topics()?;
     let names: Vec<&str> = topics.iter().map(|info| info.name.as_str()).collect();
     let hint = format!("there are: {}", names.join(", "));

@@ -5,6 +5,7 @@
 
 mod args;
 mod demo;
+mod dlq;
 mod emulate;
 mod ingest;
 mod keys;

@@ -9,6 +9,7 @@ use super::plugins;
 use super::raw::{RawConfig, RawConnector};
 use super::source::{self, SourceConfig, check_source};
 use super::spool::{self, SpoolSinkConfig, SpoolSourceConfig, check_spool_sink, check_spool_source};
+use crate::connector::Tolerance;
 use crate::error::{Error, Result};
 use crate::ports::log::{KafkaSettings, check_topic_name};
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub struct ConnectorConfig {
     pub batch_bytes: u32,
     /// Longest wait between tries.
     pub retry_delay_max: Duration,
+    /// What is done about rejected inputs.
+    pub tolerance: Tolerance,
     /// How long a task may take to stop.
     pub stop_timeout: Duration,
     /// Restarts in a row.
@@ -168,12 +171,28 @@ fn check_common(name: &str, keys: &Lookup<'_>, kind: ConnectorKind) -> Result<Co
         batch_records: keys.number("batch.max.records", 1, 100_000)?,
         batch_bytes: keys.number("batch.max.bytes", 1024, 64 << 20)?,
         retry_delay_max: keys.millis("errors.retry.delay.max.ms", 1)?,
+        tolerance: check_tolerance(keys)?,
         stop_timeout: keys.millis("task.shutdown.graceful.timeout.ms", 1)?,
         restart_max: keys.number("restart.max", 0, 1_000_000)?,
         memory_bytes: keys.number("memory.max.bytes", 1 << 20, 4 << 30)?,
         cpu: keys.millis("cpu.max.ms", 10)?,
         wall: keys.millis("call.timeout.ms", 2000)?,
     })
+}
+
+fn check_tolerance(keys: &Lookup<'_>) -> Result<Tolerance> {
+    let ratio: Option<f64> = keys.parse("errors.deadletter.max.ratio")?;
+    if let Some(wrong) = ratio.filter(|ratio| !(0.0..=1.0).contains(ratio)) {
+        return Err(Error::config(format!("option `errors.deadletter.max.ratio` is `{wrong}`, expected 0 to 1")));
+    }
+    let window = keys.number("errors.deadletter.window", 1, 1_000_000_000)?;
+    match (keys.choice("errors.tolerance", &["none", "all"])?, ratio) {
+        ("none", Some(_)) => {
+            Err(Error::config("option `errors.deadletter.max.ratio` is set, and `errors.tolerance` is `none`"))
+        }
+        ("none", None) => Ok(Tolerance::None),
+        (_, ratio) => Ok(Tolerance::All { max_ratio: ratio.map(|ratio| (ratio, window)) }),
+    }
 }
 
 pub(super) fn check_output(keys: &Lookup<'_>) -> Result<OutputConfig> {

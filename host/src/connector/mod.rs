@@ -4,6 +4,7 @@
 mod ingestion;
 mod layout;
 mod sink;
+mod tolerance;
 
 pub use ingestion::{
     BatchRef, Column, ColumnType, DataSource, Dialect, FetchAccess, Granularity, IngestMode, Ingestion, SecretPlace,
@@ -11,6 +12,7 @@ pub use ingestion::{
 };
 pub use layout::{Identity, Layout, Place, Plan, Rotation, Tree};
 pub use sink::{Assigned, Sink, TopicPartition};
+pub use tolerance::Tolerance;
 
 use crate::error::Result;
 use crate::ports::log::PositionEntry;

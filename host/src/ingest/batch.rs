@@ -67,10 +67,11 @@ pub(super) fn examine(
     let (mut digest, mut chunks, mut members) = (Sha256::new(), BTreeSet::new(), Members::default());
     // Rows mostly lie in the chunk of the row before.
     let mut last = Span { start: 0, end: 0 };
+    let mut reader = format.reader();
     set.open(file, &mut |content| {
         match content {
             FileContent::Member(info) => members.add(info),
-            FileContent::Record(record) => match format.row(record.value) {
+            FileContent::Record(record) => match reader.row(record.value) {
                 Ok(row) => {
                     digest.update(&row.json);
                     digest.update(b"\n");

@@ -152,7 +152,8 @@ impl Life<'_> {
                 return Ok(());
             }
             // What goes on in the service is followed though the data set is out of reach, and the other way round.
-            let (loaded, found) = (self.load(), self.discover());
+            // Found first, so that what is new is handed in at once.
+            let (found, loaded) = (self.discover(), self.load());
             let wait = match loaded.and(found).and_then(|()| self.retire()) {
                 Ok(()) => {
                     backoff = Backoff::new(settings.retry_delay_max);
@@ -161,7 +162,7 @@ impl Life<'_> {
                         // Who waits for the end is told what was not loaded.
                         return self.missing.take().map_or(Ok(()), |missing| Err(Error::config(missing)));
                     }
-                    pause.min(settings.scan_interval)
+                    pause.min(self.next_scan.saturating_duration_since(Instant::now()))
                 }
                 Err(error) if error.class() == ErrorClass::Retry => {
                     let wait = backoff.next_wait();

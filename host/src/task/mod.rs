@@ -4,6 +4,7 @@
 mod converter;
 mod dead_letter;
 mod pending;
+mod rejections;
 mod retry;
 mod sink_task;
 mod source_task;

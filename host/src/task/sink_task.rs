@@ -11,10 +11,11 @@
 
 use super::Task;
 use super::dead_letter::{self, Context, Stage};
+use super::rejections::Rejections;
 use super::retry::{Backoff, until_done};
 use super::stats::TaskStats;
 use super::stop::Stop;
-use crate::connector::{Assigned, Rejected, Sink, TopicPartition};
+use crate::connector::{Assigned, Rejected, Sink, Tolerance, TopicPartition};
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::log::{
     Commit, GroupOffset, Log, LogReader, LogWriter, ReadLimits, StoredRecord, TopicSpec, Watermarks, WriterId,
@@ -54,6 +55,8 @@ pub struct SinkSettings {
     pub batch_bytes: u32,
     /// Longest wait between tries.
     pub retry_delay_max: Duration,
+    /// What is done about rejected records.
+    pub tolerance: Tolerance,
 }
 
 /// A sink task.
@@ -83,6 +86,8 @@ impl Task for SinkTask {
             looked: None,
             is_missing: true,
             committed: Instant::now(),
+            rejections: Rejections::new(settings.tolerance),
+            unjudged: 0,
         };
         let ended = life.run(sink.as_mut());
         match &ended {
@@ -120,6 +125,9 @@ struct Life<'a> {
     /// A topic is not there, or a partition is held by another.
     is_missing: bool,
     committed: Instant,
+    rejections: Rejections,
+    /// Records that were given to the sink since its rejects were taken.
+    unjudged: u64,
 }
 
 impl Life<'_> {
@@ -187,6 +195,7 @@ impl Life<'_> {
             let Some(last) = records.last() else { continue };
             reading.next = last.offset + 1;
             reading.in_hand.push_back((reading.next, records.len() as u64, num_bytes(&records)));
+            self.unjudged += records.len() as u64;
             sink.put(at, &records)?;
         }
         self.write_letters(sink.take_rejects())?;
@@ -329,6 +338,8 @@ impl Life<'_> {
     }
 
     fn write_letters(&mut self, letters: Vec<(String, Rejected)>) -> Result<()> {
+        let reason = letters.first().map(|(_, rejected)| rejected.reason.as_str());
+        self.rejections.add(std::mem::take(&mut self.unjudged), letters.len() as u64, reason)?;
         if letters.is_empty() {
             return Ok(());
         }

@@ -11,10 +11,11 @@ use super::Task;
 use super::converter::Converter;
 use super::dead_letter::{Context, Stage};
 use super::pending::Pending;
+use super::rejections::Rejections;
 use super::retry::until_done;
 use super::stats::TaskStats;
 use super::stop::Stop;
-use crate::connector::{PollLimits, Polled, Rejected, Schemas, Settings, Source, Transform};
+use crate::connector::{PollLimits, Polled, Rejected, Schemas, Settings, Source, Tolerance, Transform};
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::feed::Feed;
 use crate::ports::log::{Log, LogWriter, TopicSpec, WriterId};
@@ -54,6 +55,8 @@ pub struct TaskSettings {
     pub retry_delay_max: Duration,
     /// Ends after this many records in the topic.
     pub max_records: Option<u64>,
+    /// What is done about rejected inputs.
+    pub tolerance: Tolerance,
 }
 
 /// A source with its transforms, ready to be opened.
@@ -95,8 +98,9 @@ impl Task for SourceTask {
         let schemas = chain.open(&positions)?;
         let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
         let suspects = if suspect { again } else { 0 };
-        let mut life =
-            Life { task: self, stop, stats, writer: writer.as_mut(), converter, suspects, letters_topic: false };
+        let rejections = Rejections::new(settings.tolerance);
+        let (writer, letters_topic) = (writer.as_mut(), false);
+        let mut life = Life { task: self, stop, stats, writer, converter, suspects, letters_topic, rejections };
         let ended = life.run(&mut chain);
         match &ended {
             // A defect: the instance is not to be called again.
@@ -127,6 +131,7 @@ struct Life<'a> {
     // Inputs still to be given one at a time.
     suspects: usize,
     letters_topic: bool,
+    rejections: Rejections,
 }
 
 impl Life<'_> {
@@ -199,7 +204,11 @@ impl Life<'_> {
             return Ok(true);
         }
         pending.begin();
-        let reject = |pending: &mut Pending, rejects: Vec<Rejected>, plugin: &str, stage| {
+        let left_out: u64 = skips.iter().map(|(_, count)| count).sum();
+        let inputs = records.len() as u64 + rejects.len() as u64 + left_out;
+        let (rejected, mut reason) = (pending.rejected, None);
+        let mut reject = |pending: &mut Pending, rejects: Vec<Rejected>, plugin: &str, stage| {
+            reason = reason.take().or_else(|| rejects.first().map(|rejected| rejected.reason.clone()));
             let context =
                 Context { connector: &settings.connector, task: settings.task, topic: &settings.topic, plugin, stage };
             pending.reject(&rejects, context);
@@ -221,6 +230,7 @@ impl Life<'_> {
             pending.batches.push(converted);
         }
         pending.add_positions(positions);
+        self.rejections.add(inputs, pending.rejected - rejected, reason.as_deref())?;
         Ok(false)
     }
 
