@@ -39,7 +39,7 @@ fn the_task_that_is_next_is_printed_as_it_will_be_handed_in() {
     }
 }
 
-/// The demonstration's columns, and its task: `druid-ingestion.md`, section 4.
+/// The columns of the original demonstration, and its task.
 const SEED_COLUMNS: &str = "diffUrl,isRobot,added:long,delta:long,flags,channel,isUnpatrolled,isNew,deltaBucket:long,isMinor,isAnonymous,deleted:long,namespace,comment,page,commentLength:long,user,countryIsoCode,countryName,regionName,cityName,regionIsoCode";
 const SEED_TASK: &str = r#"{"type":"index",
  "spec":{

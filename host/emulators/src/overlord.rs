@@ -1,7 +1,7 @@
 //! An emulator of a Druid Overlord, with as much of a Router, Broker and Coordinator on the same port
 //! as a client of batch ingestion asks for.
 //!
-//! What a client sees is `druid-ingestion.md`: tasks taken and refused in Druid's words, run in order
+//! What a client sees is what Druid documents and does: tasks taken and refused in Druid's words, run in order
 //! within slots and locks, their status and reports, and counts by SQL. What an ingestion endpoint
 //! sees is Druid's HTTP input source: one GET for each URI, always with a range, tried again at the
 //! byte reached. Rows are read and counted, not kept: memory does not grow with them.
