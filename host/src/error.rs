@@ -90,6 +90,19 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What went wrong with a request: the innermost cause. The outer texts of HTTP clients name the URL, whose
+/// query may hold a token, and not the reason.
+pub fn innermost(error: &dyn std::error::Error, is_timeout: bool) -> String {
+    let mut innermost = None;
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        innermost = Some(inner.to_string());
+        cause = inner.source();
+    }
+    let without = if is_timeout { "timed out" } else { "request failed" };
+    innermost.filter(|text| !text.is_empty()).unwrap_or_else(|| without.to_owned())
+}
+
 /// Gives a foreign error the host's class and the attempted action.
 pub trait OrError<T> {
     /// Later may work.

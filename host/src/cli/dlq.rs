@@ -3,8 +3,7 @@
 use super::Failure;
 use super::args::{DlqCommand, LogPlace, Output};
 use super::log::{BATCH, choice, find, open};
-use super::output::{error_line, line, number};
-use super::spool::table;
+use super::output::{error_line, line, number, table};
 use crate::app::open_log;
 use crate::error::{Error, Result};
 use crate::ports::log::{
@@ -24,6 +23,7 @@ const MESSAGE: &str = "__connect.errors.exception.message";
 const OF_A_SINK: &str = "TASK_PUT";
 /// Reasons that are told apart; texts of a plugin may have no end.
 const MAX_KINDS: usize = 1000;
+const OTHER_REASONS: &str = "(other reasons)";
 
 pub(super) fn dlq(command: &DlqCommand) -> std::result::Result<(), Failure> {
     match command {
@@ -64,11 +64,12 @@ fn list(log: &dyn Log, output: Output) -> std::result::Result<(), Failure> {
             // A topic is one of dead letters where its first record is one.
             let Some(connector) = header(record, CONNECTOR) else { return false };
             let of = |name| header(record, name).unwrap_or_default();
-            let kind = [info.name.clone(), connector, of(STAGE), of(MESSAGE)];
-            if kinds.len() < MAX_KINDS || kinds.contains_key(&kind) {
-                let (count, last) = kinds.entry(kind).or_insert((0, i64::MIN));
-                (*count, *last) = (*count + 1, (*last).max(record.timestamp));
+            let mut kind = [info.name.clone(), connector, of(STAGE), of(MESSAGE)];
+            if kinds.len() >= MAX_KINDS && !kinds.contains_key(&kind) {
+                OTHER_REASONS.clone_into(&mut kind[3]);
             }
+            let (count, last) = kinds.entry(kind).or_insert((0, i64::MIN));
+            (*count, *last) = (*count + 1, (*last).max(record.timestamp));
             true
         })?;
     }

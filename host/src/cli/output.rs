@@ -2,7 +2,12 @@
 
 use crate::cli::Failure;
 use crate::error::Error;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use std::io::Write;
+use std::time::Duration;
+
+/// Long texts in tables are wrapped to this many columns.
+const TABLE_WIDTH: u16 = 140;
 
 /// Writes one line of a result; true if there is still someone reading.
 ///
@@ -34,4 +39,23 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// A number for people: `12,345`.
 pub(super) fn number(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
+}
+
+/// A table as wide as a terminal mostly is; columns `right` are numbers.
+pub(super) fn table(header: &[&str], right: std::ops::Range<usize>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
+    for index in right {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A time for people: `5m 3s`.
+pub(super) fn ago(millis: i64) -> String {
+    let seconds = Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(0));
+    humantime::format_duration(seconds).to_string()
 }

@@ -1,7 +1,7 @@
 //! `host spool ls|stat|cat|verify`.
 
 use super::args::{Output, SpoolCommand, SpoolPlace};
-use super::output::{bytes, error_line, line, number};
+use super::output::{ago, bytes, error_line, line, number, table};
 use super::progress::Steps;
 use super::{Failure, runtime};
 use crate::app;
@@ -11,20 +11,17 @@ use crate::error::{Error, ErrorClass, Result};
 use crate::record::now_ms;
 use crate::spool::{FileReport, SpoolFile, Survey};
 use crate::wasm::Engines;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What a demo leaves in its data folder, so that its spools can be looked at when it is over.
 pub(super) const LEFT_CONFIG: &str = "spools.toml";
 /// The demo's key.
 pub(super) const LEFT_KEY: &str = "keys/demo.key";
-/// Long texts are wrapped to this many columns.
-const TABLE_WIDTH: u16 = 140;
 
 /// A spool, under the name of the first connector that has it.
 pub(super) struct Spool {
@@ -38,11 +35,7 @@ pub(super) struct Spools(pub(super) Vec<Spool>);
 
 impl Spools {
     pub(super) fn open(place: &SpoolPlace, runtime: &Runtime) -> std::result::Result<Self, Failure> {
-        let configs = match (&place.data_dir, place.config.is_empty()) {
-            (_, false) => place.config.clone(),
-            (Some(dir), true) => vec![left(dir)?],
-            (None, true) => vec![left(Path::new("./host-data"))?],
-        };
+        let configs = config_files(&place.config, place.data_dir.as_deref())?;
         let config = Config::check(&RawConfig::read(&configs)?).map_err(Failure::Refused)?;
         let engines = Engines::new();
         let (mut spools, mut seen) = (Vec::new(), BTreeSet::new());
@@ -72,7 +65,15 @@ impl Spools {
     }
 }
 
-pub(super) fn left(dir: &Path) -> Result<PathBuf> {
+/// The configuration that is meant: the files named, else what a demo left in a folder.
+pub(super) fn config_files(named: &[PathBuf], data_dir: Option<&Path>) -> Result<Vec<PathBuf>> {
+    match named.is_empty() {
+        false => Ok(named.to_vec()),
+        true => Ok(vec![left(data_dir.unwrap_or(Path::new("./host-data")))?]),
+    }
+}
+
+fn left(dir: &Path) -> Result<PathBuf> {
     let path = dir.join(LEFT_CONFIG);
     match path.is_file() {
         true => Ok(path),
@@ -356,21 +357,4 @@ fn file_json(file: &SpoolFile) -> Value {
             "sequence": identity.sequence,
         })),
     })
-}
-
-pub(super) fn table(header: &[&str], right: std::ops::Range<usize>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
-    for index in right {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-pub(super) fn ago(millis: i64) -> String {
-    let seconds = Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(0));
-    humantime::format_duration(seconds).to_string()
 }

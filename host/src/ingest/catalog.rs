@@ -66,15 +66,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Puts what the ledger and the data set say in the place of what was known; `is_whole`: all of the data set
-    /// was looked at.
-    pub(super) fn fill(
-        &self,
-        book: &Book,
-        files: &BTreeMap<String, DataFile>,
-        refused: BTreeMap<String, String>,
-        is_whole: bool,
-    ) {
+    /// Puts what the ledger and the data set say in the place of what was known.
+    pub(super) fn fill(&self, book: &Book, files: &BTreeMap<String, DataFile>, refused: BTreeMap<String, String>) {
         let mut tasks: Vec<_> = book.tasks.iter().collect();
         tasks.sort_by_key(|(_, task)| std::cmp::Reverse(task.recorded_ms));
         tasks.truncate(LATEST_TASKS);
@@ -102,8 +95,7 @@ impl Catalog {
             })
             .collect();
         let by_name = batches.iter().map(|batch| (batch.name.clone(), Arc::clone(batch))).collect();
-        let is_filled = is_whole || known.is_filled;
-        *known = Known { batches, by_name, refused, tasks, is_filled };
+        *known = Known { batches, by_name, refused, tasks, is_filled: true };
     }
 
     /// All batches, in the order in which they were found.

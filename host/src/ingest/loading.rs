@@ -38,8 +38,6 @@ pub(super) struct Loads<'a> {
     failures: u32,
     unknown_since: Option<Instant>,
     report_tries: u32,
-    /// The open task was written down in this life and not handed in yet: the service cannot know it.
-    is_new: bool,
     /// The last task merged: the next one loads, where anything waits.
     has_merged: bool,
 }
@@ -54,7 +52,6 @@ impl<'a> Loads<'a> {
             failures: 0,
             unknown_since: None,
             report_tries: 0,
-            is_new: false,
             has_merged: false,
         })
     }
@@ -69,8 +66,8 @@ impl Life<'_> {
             let (id, task) = (id.clone(), task.clone());
             return self.follow(&id, task);
         }
-        // The first look says which batches are there.
-        if !self.task.catalog.is_filled() {
+        // The first look of this life says which batches are there.
+        if !self.has_looked {
             return Ok(());
         }
         let now = now_ms();
@@ -113,8 +110,8 @@ impl Life<'_> {
         tracing::info!(task = job.id, rows = job.rows, batches = entry.batches.len(), "task is handed in");
         self.write(Change { batches, tasks: vec![(job.id.clone(), entry.clone())] })?;
         let Some(loads) = &mut self.loads else { return Ok(()) };
-        (loads.is_new, loads.unknown_since, loads.report_tries) = (true, None, 0);
-        self.hand_in(&job.id, entry, &text)
+        (loads.unknown_since, loads.report_tries) = (None, 0);
+        self.hand_in(&job.id, entry, &text, true)
     }
 
     /// The text of a task, secrets in their places.
@@ -136,9 +133,7 @@ impl Life<'_> {
     fn follow(&mut self, id: &str, task: TaskEntry) -> Result<()> {
         let Some(loads) = &mut self.loads else { return Ok(()) };
         let indexer = &loads.loading.indexer;
-        let is_new = loads.is_new && task.stage == TaskStage::Recorded;
-        let standing = if is_new { TaskStanding::Unknown } else { indexer.standing(id)? };
-        match standing {
+        match indexer.standing(id)? {
             TaskStanding::Unknown => {}
             // One that an earlier life, or a lost answer, handed in.
             _ if task.stage == TaskStage::Recorded => return self.accepted(id, task),
@@ -171,7 +166,7 @@ impl Life<'_> {
             tracing::warn!(task = id, at = indexer.describe(), "task is not known any more, and is handed in again");
         }
         let age = now_ms().saturating_sub(task.recorded_ms);
-        if !is_new && !(-CLOCK_BACK_MS..=FORGOTTEN_AFTER_MS).contains(&age) {
+        if !(-CLOCK_BACK_MS..=FORGOTTEN_AFTER_MS).contains(&age) {
             let at = indexer.describe();
             return Err(Error::config(format!(
                 "task `{id}` was written down on another day, and {at} does not know it: it never had it, or has forgotten it"
@@ -179,7 +174,7 @@ impl Life<'_> {
             .with_hint(format!("see whether its rows are there, then say `host ingest settle {id} success` or `failed`")));
         }
         let text = self.text(id, &task)?;
-        self.hand_in(id, task, &text)
+        self.hand_in(id, task, &text, false)
     }
 
     fn accepted(&mut self, id: &str, mut task: TaskEntry) -> Result<()> {
@@ -187,11 +182,10 @@ impl Life<'_> {
         self.write(Change { batches: Vec::new(), tasks: vec![(id.to_owned(), task)] })
     }
 
-    fn hand_in(&mut self, id: &str, task: TaskEntry, text: &str) -> Result<()> {
+    /// Hands a task in; `is_first`: the service cannot know it yet.
+    fn hand_in(&mut self, id: &str, task: TaskEntry, text: &str, is_first: bool) -> Result<()> {
         let Some(loads) = &mut self.loads else { return Ok(()) };
         let indexer = &loads.loading.indexer;
-        // From here on the service may know it, whatever it answers.
-        let is_new = std::mem::take(&mut loads.is_new);
         let why = match indexer.submit(text)? {
             Submitted::Accepted | Submitted::Already => return self.accepted(id, task),
             Submitted::Refused(why) => why,
@@ -202,7 +196,7 @@ impl Life<'_> {
         let at = indexer.describe();
         let refused = format!("task `{id}` is refused by {at}: {why}");
         // One that was handed in before may be known to the leader alone.
-        if !is_new && loads.unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_FOR {
+        if !is_first && loads.unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_FOR {
             return Err(Error::retry(refused));
         }
         self.end(id, task, TaskStage::Failed, Some(why))?;

@@ -61,11 +61,6 @@ impl SpecWriter {
         SpecWriter { ingestion, settings }
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &SpecSettings {
-        &self.settings
-    }
-
     /// A task.
     ///
     /// # Errors

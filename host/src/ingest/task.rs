@@ -250,9 +250,11 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// Shows what is known, once the data set was looked at: until then what an earlier life knew stands.
     fn show(&self) {
-        let Discovery { files, .. } = &self.discovery;
-        self.task.catalog.fill(self.ledger.book(), files, self.discovery.refused(), self.has_looked);
+        if self.has_looked {
+            self.task.catalog.fill(self.ledger.book(), &self.discovery.files, self.discovery.refused());
+        }
     }
 
     /// Batches that are to be loaded and are not yet; without a service nothing is.

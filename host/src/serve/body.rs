@@ -196,6 +196,7 @@ impl Taker for Giver {
             }
         }
     }
+
     fn is_gone(&self) -> bool {
         self.sender.is_closed()
     }

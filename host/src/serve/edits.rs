@@ -4,6 +4,7 @@
 
 use crate::error::Result;
 use crate::ports::log::{Log, LogReader, ReadLimits, StoredRecord};
+use crate::record::now_ms;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ const MINUTES: i64 = 30;
 const WIKIS: usize = 8;
 /// Wikis that are counted at all.
 const MAX_WIKIS: usize = 1000;
-/// Pages that are counted; above it the rarer half is forgotten.
+/// Pages that are counted; above it the rarer ones are forgotten.
 const MAX_PAGES: usize = 20_000;
 const TOP_PAGES: usize = 10;
 /// Letters of a name that are kept.
@@ -90,9 +91,13 @@ impl EditCounter {
             _ => counted.people += 1,
         }
         let minute = record.timestamp.div_euclid(MINUTE_MS);
+        // A clock elsewhere that is ahead must not push out what is shown now.
+        let is_shown = minute <= now_ms().div_euclid(MINUTE_MS) + 1;
         if counted.wikis.len() < MAX_WIKIS || counted.wikis.contains_key(&wiki) {
             *counted.wikis.entry(wiki.clone()).or_default() += 1;
-            *counted.minutes.entry(minute).or_default().entry(wiki.clone()).or_default() += 1;
+            if is_shown {
+                *counted.minutes.entry(minute).or_default().entry(wiki.clone()).or_default() += 1;
+            }
         }
         while counted.minutes.len() > usize::try_from(MINUTES).unwrap_or(1) {
             counted.minutes.pop_first();

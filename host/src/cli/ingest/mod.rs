@@ -4,10 +4,10 @@ mod spec;
 mod status;
 
 use super::args::{IngestCommand, IngestPlace, Output};
-use super::output::{line, number};
+use super::output::{line, number, table};
 use super::progress::Steps;
 use super::run::{Until, run_config};
-use super::spool::{left, table};
+use super::spool::config_files;
 use super::{Failure, runtime, summary};
 use crate::app;
 use crate::config::{Config, ConnectorKind, IngestConfig, LoadConfig, Overrides, RawConfig};
@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::ingest::{Book, Job, Preview, preview};
 use crate::wasm::Engines;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -38,12 +37,7 @@ struct Chosen {
 
 impl Chosen {
     fn read(place: &IngestPlace) -> Result<Self> {
-        let files = match (&place.data_dir, place.config.is_empty()) {
-            (_, false) => place.config.clone(),
-            (Some(dir), true) => vec![left(dir)?],
-            (None, true) => vec![left(Path::new("./host-data"))?],
-        };
-        let mut raw = RawConfig::read(&files)?;
+        let mut raw = RawConfig::read(&config_files(&place.config, place.data_dir.as_deref())?)?;
         let is_ingest = |keys: &crate::dotted::Keys| keys.get("connector.class").is_some_and(|class| class == "ingest");
         let mut names: Vec<String> =
             raw.connectors.iter().filter(|(_, raw)| is_ingest(&raw.keys)).map(|(name, _)| name.clone()).collect();

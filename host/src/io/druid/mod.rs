@@ -3,7 +3,7 @@
 
 mod answer;
 
-use crate::error::{Error, OrError, Result};
+use crate::error::{Error, OrError, Result, innermost};
 use crate::ports::indexer::{Indexer, IndexerSettings, Submitted, TaskRows, TaskStanding};
 use answer::Answer;
 use bytes::BytesMut;
@@ -85,7 +85,7 @@ impl DruidIndexer {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let mut response = request.send().await.map_err(|error| Error::retry(causes(&error)))?;
+        let mut response = request.send().await.map_err(|error| Error::retry(innermost(&error, error.is_timeout())))?;
         let status = response.status();
         if matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
             let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
@@ -97,7 +97,9 @@ impl DruidIndexer {
             return Ok(Err(to));
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Error::retry(causes(&error)))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| Error::retry(innermost(&error, error.is_timeout())))?
+        {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(Error::retry(format!("an answer of more than {MAX_ANSWER_BYTES} bytes")));
             }
@@ -173,15 +175,4 @@ impl Indexer for DruidIndexer {
             _ => Err(self.failed(attempt, &answer)),
         }
     }
-}
-
-/// An error with what caused it; reqwest's own text says only the first.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

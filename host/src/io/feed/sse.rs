@@ -7,7 +7,7 @@
 use super::Shared;
 use super::backoff::Backoff;
 use super::buffer::Frame;
-use crate::error::{Error, OrError, Result};
+use crate::error::{Error, OrError, Result, innermost};
 use crate::ports::feed::{FeedState, SseSettings};
 use crate::record::now_ms;
 use bytes::Bytes;
@@ -118,7 +118,10 @@ async fn request(
     if let Some(id) = last_id {
         request = request.header("Last-Event-ID", id);
     }
-    let response = request.send().await.map_err(|error| Error::retry(format!("{attempt}: {}", causes(&error))))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| Error::retry(format!("{attempt}: {}", innermost(&error, error.is_timeout()))))?;
     let status = response.status();
     let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("none").to_owned();
     if status.is_success() && kind.starts_with("text/event-stream") {
@@ -144,7 +147,8 @@ async fn read_events(
     // Bytes since the last whole event: the parser itself would buffer without end.
     let pending = AtomicUsize::new(0);
     let bounded = response.bytes_stream().map(|chunk: reqwest::Result<Bytes>| {
-        let chunk = chunk.map_err(|error| Error::retry(format!("reading events: {}", causes(&error))))?;
+        let chunk = chunk
+            .map_err(|error| Error::retry(format!("reading events: {}", innermost(&error, error.is_timeout()))))?;
         if pending.fetch_add(chunk.len(), Ordering::Relaxed) > MAX_EVENT_BYTES {
             return Err(Error::retry(format!("reading events: one of more than {MAX_EVENT_BYTES} bytes")));
         }
@@ -176,19 +180,4 @@ async fn read_events(
         shared.take(Frame { data: Bytes::from(event.data), origin, resume, received_ms: now_ms() }).await;
     }
     Ok(())
-}
-
-/// reqwest's own text names the URL, whose query may hold a token; the causes say what went wrong.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    if text.is_empty() {
-        if error.is_timeout() { "timed out".to_owned() } else { "request failed".to_owned() }
-    } else {
-        text
-    }
 }

@@ -7,9 +7,9 @@
 //! token would go with the request; without TLS only this machine is talked to.
 
 use super::backoff::Tries;
-use super::failure::{Failure, Refusal, causes};
+use super::failure::{Failure, Refusal};
 use super::{tls, wire};
-use crate::error::{Error, OrError, Result};
+use crate::error::{Error, OrError, Result, innermost};
 use crate::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, RETRY_AFTER};
@@ -273,7 +273,7 @@ impl Client {
     async fn body(&self, response: &mut Response) -> Result<Bytes, Failure> {
         let mut body = BytesMut::new();
         loop {
-            let chunk = response.chunk().await.map_err(|error| Failure::Lost(causes(&error)))?;
+            let chunk = response.chunk().await.map_err(|error| Failure::Lost(innermost(&error, error.is_timeout())))?;
             let Some(chunk) = chunk else { return Ok(body.freeze()) };
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
                 return Err(Error::retry(format!("answer of more than {MAX_ANSWER_BYTES} bytes")).into());

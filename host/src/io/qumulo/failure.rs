@@ -1,7 +1,7 @@
 //! What can become of a request, and what that is for the task: the one place that knows which
 //! status and which class of the cluster's errors means what.
 
-use crate::error::{Error, ErrorClass};
+use crate::error::{Error, ErrorClass, innermost};
 use crate::ports::qumulo::Tls;
 use serde::Deserialize;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl Failure {
         if let Some(error) = certificate_error(error, tls) {
             return Failure::Final(error);
         }
-        let text = causes(error);
+        let text = innermost(error, error.is_timeout());
         if error.is_connect() || error.is_builder() { Failure::NotSent(text) } else { Failure::Lost(text) }
     }
 }
@@ -202,21 +202,6 @@ fn held<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => held(inner),
         None => error,
-    }
-}
-
-/// reqwest's own text names the URL; the innermost cause says what went wrong.
-pub(super) fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    match (text.is_empty(), error.is_timeout()) {
-        (false, _) => text,
-        (true, true) => "timed out".to_owned(),
-        (true, false) => "request failed".to_owned(),
     }
 }
 

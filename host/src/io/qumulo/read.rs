@@ -8,8 +8,8 @@
 use super::backoff::Tries;
 use super::client::{Request, etag};
 use super::cluster::{Cluster, Etag, of_ref};
-use super::failure::{Failure, causes};
-use crate::error::{Error, Result};
+use super::failure::Failure;
+use crate::error::{Error, Result, innermost};
 use crate::ports::files::{FileInfo, FileReader};
 use bytes::Bytes;
 use reqwest::Response;
@@ -125,7 +125,7 @@ impl QumuloReader {
                     return Ok(Some(chunk));
                 }
                 Ok(Ok(None)) => "the answer ended".to_owned(),
-                Ok(Err(error)) => causes(&error),
+                Ok(Err(error)) => innermost(&error, error.is_timeout()),
                 Err(_) => format!("nothing came for {} ms", idle.as_millis()),
             };
             self.open = None;

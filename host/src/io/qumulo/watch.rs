@@ -10,8 +10,8 @@ use super::backoff::Backoff;
 use super::client::Request;
 use super::cluster::Cluster;
 use super::events::Events;
-use super::failure::{Failure, causes};
-use crate::error::{Error, ErrorClass, Result};
+use super::failure::Failure;
+use crate::error::{Error, ErrorClass, Result, innermost};
 use crate::ports::files::{FileInfo, FilePath, Seen, Watch};
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
@@ -238,7 +238,7 @@ impl Watcher {
                     self.appeared(heard.names);
                 }
                 Ok(Ok(None)) => return Err(Ended::Broke(Error::retry("the notification ended"))),
-                Ok(Err(error)) => return Err(Ended::Broke(Error::retry(causes(&error)))),
+                Ok(Err(error)) => return Err(Ended::Broke(Error::retry(innermost(&error, error.is_timeout())))),
                 Err(_) if heard_at.elapsed() >= patience => {
                     let seconds = patience.as_secs();
                     return Err(Ended::Broke(Error::retry(format!("the notification was silent for {seconds} s"))));
