@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod crash;
 pub mod crypto;
 pub mod dotted;
 pub mod error;

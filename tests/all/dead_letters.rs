@@ -72,6 +72,41 @@ fn a_source_that_rejects_too_much_fails_before_it_commits_any_of_it() {
 }
 
 #[test]
+fn a_dead_letter_of_a_sink_is_the_record_with_connects_headers_behind_its_own() {
+    let (_pipeline, running) = sink_with(20, |sink| sink);
+    wait_until("dead letters", WITHIN, || read_all(running.log(), LETTERS).len() == 20);
+    let records = read_all(running.log(), SEALED);
+    for (letter, record) in read_all(running.log(), LETTERS).iter().zip(&records) {
+        assert_eq!((&letter.key, &letter.value, letter.timestamp), (&record.key, &record.value, record.timestamp));
+        let (own, added) = letter.headers.split_at(record.headers.len());
+        assert_eq!(own, record.headers);
+        let added: Vec<(&str, &str)> = added
+            .iter()
+            .map(|(name, value)| (name.as_str(), std::str::from_utf8(value.as_deref().unwrap()).unwrap()))
+            .collect();
+        let [.., (_, class), _, (_, message), (_, trace)] = added[..] else { panic!("{added:?}") };
+        assert!(class.starts_with("spool-sink with spool_layout@"), "{class}");
+        let offset = record.offset.to_string();
+        let expected = [
+            ("topic", SEALED),
+            ("partition", "0"),
+            ("offset", &offset),
+            ("connector.name", TO_DATA_SET),
+            ("task.id", "0"),
+            ("stage", "TASK_PUT"),
+            ("class.name", class),
+            ("exception.class.name", "rejected"),
+            ("exception.message", message),
+            ("exception.stacktrace", trace),
+        ]
+        .map(|(name, value)| (format!("__connect.errors.{name}"), value));
+        let expected: Vec<(&str, &str)> = expected.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        assert_eq!(added, expected);
+        assert!(message.len() > 5 && trace == format!("rejected: {message}\n\tat {class} (TASK_PUT)"), "{trace}");
+    }
+}
+
+#[test]
 fn tolerance_that_cannot_be_is_refused() {
     let pipeline = Pipeline::on_folders();
     let refused = |key: &str, value: &str, words: &str| {
@@ -113,10 +148,9 @@ fn dead_letters_are_counted_by_reason_and_replayed_once() {
     let running = start(&data_dir, &[pipeline.to_spool()], None);
     let content = |topic: &str| -> Vec<Value> {
         let records = read_all(running.log(), topic);
-        records.iter().map(|record| json!([record.key, record.value])).collect()
+        records.iter().map(|record| json!([record.key, record.value, record.headers, record.timestamp])).collect()
     };
-    // A dead letter of a tombstone holds no bytes rather than none.
-    assert_eq!(content("again").len(), content(SEALED).len());
+    assert_eq!(content("again"), content(SEALED), "as they were, tombstones and headers too");
     assert_eq!(before.len(), 20);
     running.end();
     wait_unlocked(&data_dir);

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use tests::plugins::root;
 
 /// Nouns: no I/O, imported by everyone.
-const NOUNS: &[&str] = &["error", "record", "secret", "schedule"];
+const NOUNS: &[&str] = &["error", "record", "secret", "schedule", "crash"];
 
 /// A room and the rooms it may import beside itself and the nouns; none: any.
 const ROOMS: &[(&str, Option<&[&str]>)] = &[
+    ("crash", Some(&[])),
     ("error", Some(&[])),
     ("record", Some(&[])),
     ("secret", Some(&[])),
@@ -394,29 +395,29 @@ fn a_broken_rule_is_told_with_file_line_and_rule() {
         "host/src/record.rs",
         "//! See crate::io::kafka.\nuse crate::io::kafka::KafkaLog;\n",
         &[
-            "host/src/record.rs:2: `record` imports `io::kafka::KafkaLog`, it may import `error`, `record`, `secret`, `schedule`",
+            "host/src/record.rs:2: `record` imports `io::kafka::KafkaLog`, it may import `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check(
         "host/src/task/pending.rs",
         "use crate::{\n    error::Error,\n    wasm::{Engines, Lent},\n};\n",
         &[
-            "host/src/task/pending.rs:1: `task` imports `wasm::Engines`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`",
-            "host/src/task/pending.rs:1: `task` imports `wasm::Lent`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`",
+            "host/src/task/pending.rs:1: `task` imports `wasm::Engines`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`, `crash`",
+            "host/src/task/pending.rs:1: `task` imports `wasm::Lent`, it may import `connector`, `ports`, `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check(
         "host/src/io/feed/irc.rs",
         "use super::super::embedded::EmbeddedLog;\nuse super::Shared;\n",
         &[
-            "host/src/io/feed/irc.rs:1: `io::feed` imports `io::embedded::EmbeddedLog`, it may import `ports`, `error`, `record`, `secret`, `schedule`",
+            "host/src/io/feed/irc.rs:1: `io::feed` imports `io::embedded::EmbeddedLog`, it may import `ports`, `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check(
         "host/src/worker/supervisor.rs",
         "fn f() -> crate::wasm::Limits { \"crate::io::x\" }\n",
         &[
-            "host/src/worker/supervisor.rs:1: `worker` imports `wasm::Limits`, it may import `task`, `ports`, `error`, `record`, `secret`, `schedule`",
+            "host/src/worker/supervisor.rs:1: `worker` imports `wasm::Limits`, it may import `task`, `ports`, `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check("host/src/plugin/manifest.rs", "fn f() { crate::dotted::scalar(&x) }\n", &[]);
@@ -424,7 +425,7 @@ fn a_broken_rule_is_told_with_file_line_and_rule() {
         "host/src/plugin/manifest.rs",
         "use crate::config::Config;\n",
         &[
-            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `dotted`, `error`, `record`, `secret`, `schedule`",
+            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `dotted`, `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check(

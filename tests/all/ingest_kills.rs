@@ -6,6 +6,7 @@ use host_emulators::overlord::OverlordFault;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+use tests::dice::Dice;
 use tests::feeds::free_port;
 use tests::ingest::{Call, INGEST, Ingestion, Moment, proxy, rows_in, tasks, write_edits};
 use tests::program::{self, Program};
@@ -185,7 +186,7 @@ fn a_host_that_was_stopped_while_a_task_ran_goes_on_with_it() {
 fn kills_at_any_moment_lose_and_double_nothing() {
     let ingestion = Ingestion::with_edits(0..1500);
     let ingest = fixed(&ingestion).set("task.max.batches", 1).set("schedule", "1ms");
-    let mut state = 7_u64;
+    let mut dice = Dice::new(7);
     let mut in_the_middle = 0;
     for _ in 0..8 {
         let done = ingestion.druid.stats().submitted;
@@ -194,9 +195,8 @@ fn kills_at_any_moment_lose_and_double_nothing() {
             stats.submitted > done + 1
                 || tests::ingest::ingested(&book(&ingestion)) == rows_in(&ingestion.log()).0.len() as u64
         });
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // A moment that the seed draws, within the time of a task.
-        std::thread::sleep(Duration::from_millis((state >> 33) % 60));
+        std::thread::sleep(Duration::from_millis(dice.below(60)));
         program.signal("KILL");
         assert_eq!(program.finish().code, None);
         in_the_middle += u32::from(book(&ingestion).open_task().is_some());

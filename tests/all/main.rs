@@ -4,11 +4,13 @@
 #![allow(clippy::print_stderr, missing_docs)]
 
 mod bad_input;
+mod campaign;
 mod cli;
 mod data_folder;
 mod dead_letters;
 mod delivery;
 mod demo;
+mod disk;
 mod feeds;
 mod guests;
 mod imports;
@@ -28,6 +30,7 @@ mod kills;
 mod log_contract;
 mod script;
 mod sink_task;
+mod source_task;
 mod spool;
 mod spool_cli;
 mod spool_config;

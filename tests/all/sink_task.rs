@@ -1,7 +1,7 @@
 //! The task of a sink at the two moments that no whole pipeline meets at will: the topic grew between
 //! two questions, and a newer task took over while the target was out of reach.
 
-use host::connector::{Assigned, Rejected, Sink, TopicPartition};
+use host::connector::{Assigned, Rejected, Retries, Sink, TopicPartition};
 use host::error::{Error, Result};
 use host::io::embedded::EmbeddedLog;
 use host::ports::log::{
@@ -132,7 +132,7 @@ fn run(
         label: "test".to_owned(),
         batch_records: 100,
         batch_bytes: 1 << 20,
-        retry_delay_max: Duration::from_millis(20),
+        retries: Retries { delay_max: Duration::from_millis(20), timeout: None },
         tolerance: host::connector::Tolerance::All { max_ratio: None },
     };
     let given = Arc::clone(target);

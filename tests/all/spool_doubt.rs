@@ -33,6 +33,10 @@ struct Life<'a> {
 
 impl Life<'_> {
     fn open(&self) -> Option<SpoolSource> {
+        self.open_with(LEASE)
+    }
+
+    fn open_with(&self, lease: Duration) -> Option<SpoolSource> {
         let settings = SpoolSourceSettings {
             connector: self.connector.to_owned(),
             task: 0,
@@ -40,7 +44,7 @@ impl Life<'_> {
             log_id: "00aabbccddee".to_owned(),
             layout: Settings::new(),
             chunk_bytes: 100_000,
-            lease: LEASE,
+            lease,
             snapshot_keep: None,
         };
         let log = Arc::clone(&self.log);
@@ -247,4 +251,25 @@ fn published_files_in_doubt_are_published_once() {
         // The partition is taken, then there are four files.
         assert!((0..5).all(|nth| check_sink(nth, done)));
     }
+}
+
+#[test]
+fn a_source_whose_lane_is_taken_before_it_saw_what_was_left_ends_and_gives_nothing() {
+    let dir = tempdir().unwrap();
+    let root = dir.path();
+    publish(root, 15);
+    let log = Arc::new(Mutex::new(Log::default()));
+    let life = Life { files: Arc::new(Meddled::new(root)), connector: "source", log };
+    assert!(life.run(1, |log| !log.members.is_empty()));
+    assert!(all(root, "tmp") > 1, "claims are left");
+    // So long that it is not renewed meanwhile, which would tell too.
+    let mut source = life.open_with(Duration::from_secs(3600)).unwrap();
+    let lane = root.join("tmp").join(&names(&root.join("tmp"))[0]);
+    let (owner, _) = lane.to_str().unwrap().rsplit_once('~').unwrap();
+    std::fs::rename(&lane, format!("{owner}~0123456789abcdef")).unwrap();
+    let limits = PollLimits { max_records: 10, max_bytes: 1 << 20, wait: Duration::ZERO };
+    let error = source.poll(limits).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Bug);
+    assert!(error.to_string().contains("was taken over by another host or task"), "{error}");
+    assert_eq!(all(root, "inbox"), 0);
 }

@@ -117,6 +117,23 @@ fn a_filer_that_can_only_be_read_for_a_while_is_told_and_waited_for() {
     check_outage(QumuloFault::ReadOnly(true), QumuloFault::ReadOnly(false), "fs_read_only_error");
 }
 
+#[test]
+fn a_sink_is_given_up_when_its_filer_failed_for_long_enough_and_goes_on_when_it_is_started_again() {
+    let pipeline = Pipeline::on_filers();
+    let [to_spool, from_spool, to_data_set] = pipeline.connectors();
+    let running = start(&pipeline.data_dir(), &[to_spool.clone().set("errors.retry.timeout", 400)], None);
+    pipeline.first.fault(QumuloFault::ReadOnly(true));
+    write_records(running.log(), RECORDS, 1, 0..200);
+    let status = running.wait(TO_SPOOL, "its end", WITHIN, |status| status.state.is_over());
+    let trace = status.state.trace().unwrap();
+    assert!(trace.starts_with("given up after 400 ms of trying again: ") && trace.contains("fs_read_only"), "{trace}");
+    assert_eq!(status.state.name(), "FAILED");
+    running.end();
+    pipeline.first.fault(QumuloFault::ReadOnly(false));
+    let running = start(&pipeline.data_dir(), &[to_spool, from_spool, to_data_set], None);
+    pipeline.check(running.log());
+}
+
 /// Checks that every connector fails for good with these words, and that no password is told.
 fn check_refused(
     pipeline: &Pipeline,

@@ -6,6 +6,7 @@ use host::ports::log::Log;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
+use tests::dice::Dice;
 use tests::program::{self, Program};
 use tests::spool::{FROM_SPOOL, Pipeline, RECORDS, SEALED, WITHIN, names, read_all, stage, write_records};
 use tests::worker::{Connector, start, wait_unlocked};
@@ -34,40 +35,31 @@ fn kill(program: Program) {
     assert_eq!(program.finish().code, None);
 }
 
-/// Numbers below 1000 that a seed draws.
-fn dice(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed;
-    move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % 1000
-    }
-}
-
 /// Runs the connectors and kills them so many times, each after something was done and a moment that the
 /// seed draws, then lets them finish.
 fn check_kills(pipeline: &Pipeline, connectors: &[Connector], kills: usize, seed: u64) {
-    let mut drawn = dice(seed);
+    let mut dice = Dice::new(seed);
     let log = log(pipeline);
     let mut data_set = pipeline.data_set();
     let sent = read_all(&log, RECORDS);
     let mut in_the_middle = 0;
     for _ in 0..kills {
         // What counts as something done is another thing each time: a file, a member, a file of members.
-        let done = |what: u64| match what % 3 {
+        let done = |what: u64| match what {
             0 => ["inbox", "outbox", "wash"].iter().map(|name| names(&pipeline.stage(name)).len()).sum(),
             1 => log.topic(SEALED).unwrap().map_or(0, |topic| {
                 usize::try_from(topic.partitions.iter().map(|marks| marks.high).sum::<i64>()).unwrap()
             }),
             _ => names(&pipeline.second.folder()).len(),
         };
-        let what = drawn();
+        let what = dice.below(3);
         let before = done(what);
         let mut program = spawn(pipeline, connectors);
         wait_until("something new, or all of it", WITHIN, || {
             assert!(program.is_running(), "{}", program.stderr());
             done(what) > before || data_set.look() == sent.len()
         });
-        std::thread::sleep(Duration::from_micros(drawn() * 400));
+        std::thread::sleep(Duration::from_micros(dice.below(1000) * 400));
         kill(program);
         in_the_middle += usize::from(data_set.look() < sent.len());
     }

@@ -154,3 +154,17 @@ fn a_disk_that_has_room_again_is_written_to_without_a_restart() {
     program.signal("INT");
     program.finish();
 }
+
+#[test]
+fn a_task_is_given_up_when_it_was_tried_again_for_long_enough() {
+    let dir = tempdir().unwrap();
+    let emulator = feeds::irc(irc::Options { rate: 500.0, ..irc::Options::default() });
+    let settings = ["--set", "errors.retry.timeout=300", "--set", "embedded.max.bytes=1000000"];
+    let run = spawn(dir.path(), &emulator, &settings).finish().expect(1);
+    let connector = &run.json()["connectors"][0];
+    let trace = connector["trace"].as_str().unwrap();
+    assert!(trace.contains("given up after 300 ms of trying again: log `data/log.db`: committing: the disk is full"));
+    assert!(run.stderr.contains("`errors.retry.timeout` is the limit"), "{}", run.stderr);
+    assert_eq!(connector["state"], "FAILED");
+    assert_eq!(stored(dir.path()), records(&run), "what was acknowledged is there");
+}

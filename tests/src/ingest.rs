@@ -102,14 +102,7 @@ impl Ingestion {
 
     /// The data set to whoever fetches it.
     pub fn served(&self) -> Connector {
-        Connector::spool(INGEST, "ingest", Plugin::DruidSpec)
-            .set("data.set", TO_DATA_SET)
-            .set("open.keys", private_key(self.dir.path(), "demo"))
-            .set("listen", "127.0.0.1:0")
-            .set("data.source", DATA_SOURCE)
-            .set("columns", COLUMNS)
-            .set("scan.interval.ms", 100)
-            .set("errors.retry.delay.max.ms", 300)
+        serving(self.dir.path())
     }
 
     /// The data set to Druid.
@@ -187,6 +180,18 @@ impl Ingestion {
         assert_sound(&book);
         book
     }
+}
+
+/// A data set, opened with the key in `keys`, to whoever fetches it.
+pub fn serving(keys: &Path) -> Connector {
+    Connector::spool(INGEST, "ingest", Plugin::DruidSpec)
+        .set("data.set", TO_DATA_SET)
+        .set("open.keys", private_key(keys, "demo"))
+        .set("listen", "127.0.0.1:0")
+        .set("data.source", DATA_SOURCE)
+        .set("columns", COLUMNS)
+        .set("scan.interval.ms", 100)
+        .set("errors.retry.delay.max.ms", 300)
 }
 
 /// Rows that the ledger says are stored.

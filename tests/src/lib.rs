@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
+pub mod campaign;
+pub mod dice;
 pub mod feeds;
 pub mod files_contract;
 pub mod ingest;

@@ -125,6 +125,11 @@ impl Program {
         String::from_utf8_lossy(&self.err.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
+    /// Its number in the system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has not ended.
     ///
     /// # Panics
@@ -181,8 +186,9 @@ fn executable() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let this = std::env::current_exe().unwrap();
-        // target/PROFILE/deps/all-HASH
-        let profile = this.ancestors().nth(2).unwrap();
+        // target/PROFILE/deps/all-HASH, target/PROFILE/campaign
+        let folder = this.parent().unwrap();
+        let profile = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
         let path = profile.join("examples").join("host");
         if !is_fresh(&path) {
             let mut cargo = Command::new("cargo");

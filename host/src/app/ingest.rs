@@ -57,7 +57,7 @@ pub(super) fn prepare(
         granularity: config.into.segments,
         scan_interval: config.scan_interval,
         retire_after: config.retire_after,
-        retry_delay_max: connector.retry_delay_max,
+        retries: connector.retries,
         once,
     };
     let listed = set.clone();

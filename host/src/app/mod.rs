@@ -114,7 +114,7 @@ fn task_spec(connector: &ConnectorConfig, number: u32, topic: &str, plugin: Stri
         feed: None,
         plugin,
         restart_max: connector.restart_max,
-        retry_delay_max: connector.retry_delay_max,
+        retries: connector.retries,
         stop_timeout: connector.stop_timeout,
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn task_settings(connector: &ConnectorConfig, task: u32, output: &Out
         batch_bytes: connector.batch_bytes,
         commit_interval: output.commit_interval,
         commit_bytes: output.commit_bytes,
-        retry_delay_max: connector.retry_delay_max,
+        retries: connector.retries,
         max_records: None,
         tolerance: connector.tolerance,
     }

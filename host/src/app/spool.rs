@@ -102,7 +102,7 @@ pub(super) fn prepare_sink(
             label: format!("spool-sink with {label}"),
             batch_records: connector.batch_records,
             batch_bytes: connector.batch_bytes,
-            retry_delay_max: connector.retry_delay_max,
+            retries: connector.retries,
             tolerance: connector.tolerance,
         };
         let task_object = SinkTask { settings, log: Arc::clone(parts.log), make: Box::new(make) };

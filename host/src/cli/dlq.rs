@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 const REPLAY: &str = "host-dlq-replay";
 const CONNECTOR: &str = "__connect.errors.connector.name";
 const TOPIC: &str = "__connect.errors.topic";
+/// What all headers of a dead letter begin with, but for one.
+const HEADERS: &str = "__connect.errors.";
+const ORIGIN: &str = "host.origin";
 const STAGE: &str = "__connect.errors.stage";
 const MESSAGE: &str = "__connect.errors.exception.message";
 /// The stage of records that a sink rejected: only these were records of a topic.
@@ -35,6 +38,13 @@ pub(super) fn dlq(command: &DlqCommand) -> std::result::Result<(), Failure> {
 fn header(record: &StoredRecord, name: &str) -> Option<String> {
     let (_, value) = record.headers.iter().find(|(known, _)| known == name)?;
     value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The headers that the record had before it was rejected.
+fn own_headers(record: &StoredRecord) -> Vec<(&str, Option<&[u8]>)> {
+    let is_own = |name: &str| !name.starts_with(HEADERS) && name != ORIGIN;
+    let headers = record.headers.iter().filter(|(name, _)| is_own(name));
+    headers.map(|(name, value)| (name.as_str(), value.as_deref())).collect()
 }
 
 /// Gives the records of a topic as it is now.
@@ -126,7 +136,7 @@ fn replay(place: &LogPlace, topic: &str, to: Option<&str>, max: Option<u64>) -> 
                 };
                 replayed += 1;
                 let batch = batches.entry(target).or_default();
-                batch.push(record.key.as_deref(), record.value.as_deref(), &[], record.timestamp);
+                batch.push(record.key.as_deref(), record.value.as_deref(), &own_headers(record), record.timestamp);
             }
             for target in batches.keys() {
                 check_topic_name(target)?;

@@ -9,7 +9,7 @@ use super::plugins;
 use super::raw::{RawConfig, RawConnector};
 use super::source::{self, SourceConfig, check_source};
 use super::spool::{self, SpoolSinkConfig, SpoolSourceConfig, check_spool_sink, check_spool_source};
-use crate::connector::Tolerance;
+use crate::connector::{Retries, Tolerance};
 use crate::error::{Error, Result};
 use crate::ports::log::{KafkaSettings, check_topic_name};
 use std::collections::BTreeMap;
@@ -61,8 +61,8 @@ pub struct ConnectorConfig {
     pub batch_records: u32,
     /// Bytes taken at once, about.
     pub batch_bytes: u32,
-    /// Longest wait between tries.
-    pub retry_delay_max: Duration,
+    /// How failures that may pass are tried again.
+    pub retries: Retries,
     /// What is done about rejected inputs.
     pub tolerance: Tolerance,
     /// How long a task may take to stop.
@@ -170,7 +170,7 @@ fn check_common(name: &str, keys: &Lookup<'_>, kind: ConnectorKind) -> Result<Co
         trusted: keys.flag("trusted")?,
         batch_records: keys.number("batch.max.records", 1, 100_000)?,
         batch_bytes: keys.number("batch.max.bytes", 1024, 64 << 20)?,
-        retry_delay_max: keys.millis("errors.retry.delay.max.ms", 1)?,
+        retries: check_retries(keys)?,
         tolerance: check_tolerance(keys)?,
         stop_timeout: keys.millis("task.shutdown.graceful.timeout.ms", 1)?,
         restart_max: keys.number("restart.max", 0, 1_000_000)?,
@@ -178,6 +178,12 @@ fn check_common(name: &str, keys: &Lookup<'_>, kind: ConnectorKind) -> Result<Co
         cpu: keys.millis("cpu.max.ms", 10)?,
         wall: keys.millis("call.timeout.ms", 2000)?,
     })
+}
+
+fn check_retries(keys: &Lookup<'_>) -> Result<Retries> {
+    let timeout: i64 = keys.number("errors.retry.timeout", -1, 366 * 24 * 3600 * 1000)?;
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+    Ok(Retries { delay_max: keys.millis("errors.retry.delay.max.ms", 1)?, timeout })
 }
 
 fn check_tolerance(keys: &Lookup<'_>) -> Result<Tolerance> {

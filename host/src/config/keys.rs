@@ -72,6 +72,12 @@ pub(super) const COMMON_KEYS: &[Key] = &[
         "share of the last inputs, 0 to 1, above which the task fails before they become dead letters; not set: any",
     ),
     key("errors.deadletter.window", Long, Some("1000"), "how many inputs the last ones are"),
+    key(
+        "errors.retry.timeout",
+        Long,
+        Some("-1"),
+        "for how many milliseconds failures in a row are tried again before the task fails; -1: for ever",
+    ),
     key("errors.retry.delay.max.ms", Long, Some("60000"), "longest wait between tries"),
     key("batch.max.records", Int, Some("1024"), "records taken at once"),
     key("batch.max.bytes", Int, Some("4194304"), "bytes taken at once, about"),

@@ -12,7 +12,7 @@ pub use ingestion::{
 };
 pub use layout::{Identity, Layout, Place, Plan, Rotation, Tree};
 pub use sink::{Assigned, Sink, TopicPartition};
-pub use tolerance::Tolerance;
+pub use tolerance::{Retries, Tolerance};
 
 use crate::error::Result;
 use crate::ports::log::PositionEntry;
@@ -43,12 +43,16 @@ pub struct PollLimits {
 }
 
 /// An input that can never become a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its bytes.
-    pub raw: Vec<u8>,
+    /// Its bytes; none: it was a tombstone.
+    pub raw: Option<Vec<u8>>,
     /// Its key, when it was a record.
     pub key: Option<Vec<u8>>,
+    /// Its headers, when it was a record of a topic.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Partition and offset, when it was a record of a topic.
+    pub place: Option<(i32, i64)>,
     /// Where it came from.
     pub origin: String,
     /// Why.
@@ -86,7 +90,8 @@ pub struct Transformed {
 
 /// A source. One caller, calls never overlap. After an error of class Bug the instance is over.
 pub trait Source {
-    /// Resumes at `positions`; returns what the records will be.
+    /// Resumes at `positions`; returns what the records will be. Nothing that another life holds may be changed
+    /// before the first poll: until then it is not known whether this life is the newest.
     ///
     /// # Errors
     /// By class: Config and Deny fail the task, Retry and Bug restart it.

@@ -11,6 +11,7 @@ use super::plan::{Job, next_load, next_merge};
 use super::spec::SpecWriter;
 use super::task::{Life, Loading};
 use crate::connector::{BatchRef, IngestMode};
+use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::indexer::{Submitted, TaskRows, TaskStanding};
 use crate::record::now_ms;
@@ -109,6 +110,7 @@ impl Life<'_> {
         let batches = taken.collect();
         tracing::info!(task = job.id, rows = job.rows, batches = entry.batches.len(), "task is handed in");
         self.write(Change { batches, tasks: vec![(job.id.clone(), entry.clone())] })?;
+        CrashPoint::IngestRecorded.pass();
         let Some(loads) = &mut self.loads else { return Ok(()) };
         (loads.unknown_since, loads.report_tries) = (None, 0);
         self.hand_in(&job.id, entry, &text, true)
@@ -178,6 +180,7 @@ impl Life<'_> {
     }
 
     fn accepted(&mut self, id: &str, mut task: TaskEntry) -> Result<()> {
+        CrashPoint::IngestAccepted.pass();
         task.stage = TaskStage::Submitted;
         self.write(Change { batches: Vec::new(), tasks: vec![(id.to_owned(), task)] })
     }
@@ -250,6 +253,7 @@ impl Life<'_> {
 
     /// A task is over, and its batches with it.
     fn end(&mut self, id: &str, mut task: TaskEntry, stage: TaskStage, error: Option<String>) -> Result<()> {
+        CrashPoint::IngestEnded.pass();
         let change = self.ledger.book().end(id, &mut task, stage, error);
         match stage {
             TaskStage::Success => tracing::info!(task = id, rows = task.rows, stored = task.stored, "task succeeded"),

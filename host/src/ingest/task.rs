@@ -16,7 +16,7 @@ use crate::ports::log::Log;
 use crate::record::now_ms;
 use crate::schedule::Schedule;
 use crate::spool::{DataList, DataSet};
-use crate::task::{Backoff, Stop, Task, TaskStats, until_done};
+use crate::task::{Backoff, Retries, Stop, Task, TaskStats, until_done};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,8 +43,8 @@ pub struct IngestSettings {
     pub scan_interval: Duration,
     /// A stored batch is served no more after this time; none: it always is.
     pub retire_after: Option<Duration>,
-    /// Longest wait between tries.
-    pub retry_delay_max: Duration,
+    /// How failures that may pass are tried again.
+    pub retries: Retries,
     /// Ends when nothing waits to be loaded, and does not wait for schedules.
     pub once: bool,
 }
@@ -104,10 +104,10 @@ pub struct IngestTask {
 
 impl Task for IngestTask {
     fn run(&self, stop: &Stop, stats: &TaskStats, _suspect: bool) -> Result<()> {
-        let IngestSettings { connector, format, granularity, retry_delay_max, .. } = &self.settings;
-        let mut ledger = until_done(stop, stats, *retry_delay_max, || Ledger::open(self.log.as_ref(), connector))?;
+        let IngestSettings { connector, format, granularity, retries, .. } = &self.settings;
+        let mut ledger = until_done(stop, stats, *retries, || Ledger::open(self.log.as_ref(), connector))?;
         let merges = self.loading.as_ref().is_some_and(|loading| loading.merge_schedule.is_some());
-        until_done(stop, stats, *retry_delay_max, || ledger.aim(&self.settings.target, merges))?;
+        until_done(stop, stats, *retries, || ledger.aim(&self.settings.target, merges))?;
         let discovery = Discovery::new(self.set.clone(), (self.list)()?, format.clone(), *granularity, ledger.book());
         let loads = match &self.loading {
             None => None,
@@ -145,7 +145,7 @@ pub(super) struct Life<'a> {
 impl Life<'_> {
     fn run(&mut self) -> Result<()> {
         let settings = &self.task.settings;
-        let mut backoff = Backoff::new(settings.retry_delay_max);
+        let mut backoff = Backoff::new(settings.retries);
         let pause = self.loads.as_ref().map_or(settings.scan_interval, |loads| loads.loading.poll_interval);
         loop {
             if self.stop.is_asked() {
@@ -156,7 +156,7 @@ impl Life<'_> {
             let (found, loaded) = (self.discover(), self.load());
             let wait = match loaded.and(found).and_then(|()| self.retire()) {
                 Ok(()) => {
-                    backoff = Backoff::new(settings.retry_delay_max);
+                    backoff = Backoff::new(settings.retries);
                     self.stats.set_trouble(self.missing.clone());
                     if settings.once && self.is_done()? {
                         // Who waits for the end is told what was not loaded.
@@ -165,7 +165,7 @@ impl Life<'_> {
                     pause.min(self.next_scan.saturating_duration_since(Instant::now()))
                 }
                 Err(error) if error.class() == ErrorClass::Retry => {
-                    let wait = backoff.next_wait();
+                    let wait = backoff.next_wait(&error)?;
                     tracing::warn!(%error, hint = error.hint(), "trying again");
                     self.stats.add_retry();
                     self.stats.set_trouble(Some(error.to_string()));
@@ -244,8 +244,8 @@ impl Life<'_> {
             return Ok(());
         }
         let ledger = &mut self.ledger;
-        let longest = self.task.settings.retry_delay_max;
-        until_done(self.stop, self.stats, longest, || ledger.write(change.clone()))?;
+        let retries = self.task.settings.retries;
+        until_done(self.stop, self.stats, retries, || ledger.write(change.clone()))?;
         self.show();
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! - any other: taken up at `FROM`.
 
 use super::owner::{self, Held};
+use crate::crash::CrashPoint;
 use crate::error::{Error, OrError, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files, Moved};
 use crate::ports::log::PositionEntry;
@@ -158,6 +159,7 @@ impl Lane {
         let renamed = renamed.inspect_err(|_| self.in_doubt = Some((file.clone(), name.to_owned(), from)))?;
         match renamed {
             Moved::Done(info) => {
+                CrashPoint::SpoolClaimed.pass();
                 self.next += 1;
                 Ok(Some(Claim { name: name.to_owned(), number, from, info }))
             }
@@ -226,13 +228,19 @@ impl Lane {
                 }
                 _ => claims.extend(self.claim(files, &file, claim.file, claim.from)?),
             }
+            CrashPoint::SpoolRecovered.pass();
         }
         // What two takers of one lane left inside each other; see `owner.rs`.
         for directory in below {
             self.recover(files, &directory.path, position, outbox, claims)?;
             files.delete(&directory)?;
         }
-        Ok(())
+        // A task that lost its lane meanwhile must commit nothing: its position would take the place of the one
+        // by which what is left here is settled.
+        match files.stat(self.held.path())? {
+            Some(_) => Ok(()),
+            None => Err(Error::bug(self.held.lost())),
+        }
     }
 
     pub(super) fn path(&self) -> &FilePath {

@@ -165,11 +165,12 @@ impl OpenFile {
     pub(super) fn give_up_stale(&mut self) -> Vec<Rejected> {
         let stale = self.assembler.give_up_stale(Instant::now()).into_iter();
         let rejected = stale.map(|Incomplete { key, bytes, reason }| Rejected {
-            raw: bytes,
+            raw: Some(bytes),
             key: Some(key),
             origin: format!("partition {}", self.partition),
             reason,
             timestamp: now_ms(),
+            ..Rejected::default()
         });
         rejected.collect()
     }

@@ -11,6 +11,7 @@
 //! `UNTIL` is a lease: it keeps others from taking what is in use, and nothing that counts hangs on
 //! clocks being right. The owner renews it by renaming.
 
+use crate::crash::CrashPoint;
 use crate::error::{Error, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files, Moved};
 use crate::record::now_ms;
@@ -124,6 +125,7 @@ pub(super) fn take(files: &dyn Files, parent: &FilePath, label: &str, claimant: 
         };
         let Moved::Done(directory) = files.rename(&directory, &parent.join(&name.print())?)? else { continue };
         let held = Held { directory, name, lease: claimant.lease };
+        CrashPoint::OwnerTaken.pass();
         // Two can come here when both made the directory: each sees the other, or only the later sees
         // both. What is inside is kept, the name is gone, and with it the other's hold.
         for (other, directory) in of_label(files, parent, label)? {

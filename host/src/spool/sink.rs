@@ -5,6 +5,7 @@ use super::layout::CheckedLayout;
 use super::names::{self, Published};
 use super::owner::{self, Claimant, Held, Taken};
 use crate::connector::{Assigned, Identity, Layout, Place, Rejected, Settings, Sink, TopicPartition};
+use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files, Moved};
 use crate::ports::log::StoredRecord;
@@ -107,8 +108,10 @@ impl SpoolSink {
             self.files.make_directories(&to.parent())?;
             self.made = Some(to.parent());
         }
+        CrashPoint::SpoolWritten.pass();
         match self.files.rename(&file, &to)? {
             Moved::Done(_) => {
+                CrashPoint::SpoolPublished.pass();
                 part.safe = Some(next);
                 part.sequence += 1;
                 Ok(())
@@ -220,9 +223,11 @@ impl Sink for SpoolSink {
 
 fn reject(record: &StoredRecord, error: &Error) -> Rejected {
     Rejected {
-        raw: record.value.clone().unwrap_or_default(),
+        raw: record.value.clone(),
         key: record.key.clone(),
-        origin: format!("partition {} offset {}", record.partition, record.offset),
+        headers: record.headers.clone(),
+        place: Some((record.partition, record.offset)),
+        origin: String::new(),
         reason: error.to_string(),
         timestamp: record.timestamp,
     }

@@ -8,6 +8,7 @@ use super::members;
 use super::owner::{self, Claimant, OwnerName, Taken};
 use super::{quarantine, read_all, read_footer, trash};
 use crate::connector::{Layout, PollLimits, Polled, Schemas, Settings, Source};
+use crate::crash::CrashPoint;
 use crate::crypto;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, Files, Moved};
@@ -57,6 +58,8 @@ pub struct SpoolSource {
     fence: Fence,
     lane: Option<Lane>,
     inbox: Inbox,
+    /// Where the lives before had got to, until what they left is settled or taken up.
+    left: Option<Option<Position>>,
     claims: VecDeque<Claim>,
     reading: Option<Reading>,
     /// Read to the end, and not committed.
@@ -101,6 +104,7 @@ impl SpoolSource {
             settings,
             fence,
             lane: None,
+            left: None,
             inbox,
             claims: VecDeque::new(),
             reading: None,
@@ -164,6 +168,19 @@ impl SpoolSource {
                 files.delete(&directory)?;
             }
         }
+        Ok(())
+    }
+
+    /// Settles or takes up what earlier lives left. Not in `open`: first the log has to say that nobody newer
+    /// works here, or their claims would be renamed by an old position.
+    fn recover(&mut self) -> Result<()> {
+        let Some(position) = self.left.clone() else { return Ok(()) };
+        self.resolve_claim()?;
+        let (files, outbox) = (Arc::clone(&self.files), self.layout.directories.outbox.clone());
+        let lane = self.lane.as_mut().ok_or_else(|| Error::bug("a spool source was asked before it was opened"))?;
+        let path = lane.path().clone();
+        lane.recover(files.as_ref(), &path, position.as_ref(), &outbox, &mut self.claims)?;
+        self.left = None;
         Ok(())
     }
 
@@ -325,6 +342,7 @@ impl SpoolSource {
                 files.make_directories(&outbox)?;
                 return Err(error);
             }
+            CrashPoint::SpoolSettled.pass();
             self.committed.pop();
         }
         Ok(())
@@ -371,10 +389,8 @@ impl Source for SpoolSource {
             return Err(Error::retry(format!("`{label}` in `{}` is held", directories.tmp)));
         };
         let position = Position::find(&directories.inbox, self.settings.task, positions)?;
-        let mut lane = Lane::new(held);
-        let path = lane.path().clone();
-        lane.recover(self.files.as_ref(), &path, position.as_ref(), &directories.outbox, &mut self.claims)?;
-        self.lane = Some(lane);
+        self.lane = Some(Lane::new(held));
+        self.left = Some(position);
         Ok(Schemas::default())
     }
 
@@ -384,6 +400,7 @@ impl Source for SpoolSource {
         }
         let files = Arc::clone(&self.files);
         self.lane()?.renew(files.as_ref())?;
+        self.recover()?;
         self.settle()?;
         self.tidy()?;
         let is_busy = self.reading.is_some() || !self.claims.is_empty() || !self.inbox.is_empty();

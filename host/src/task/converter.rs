@@ -82,11 +82,11 @@ impl Converter {
             let checked = checked.and_then(|()| self.value.check(record.value).map_err(|error| ("value", error)));
             if let Err((part, error)) = checked {
                 rejects.push(Rejected {
-                    raw: record.value.unwrap_or_default().to_vec(),
+                    raw: record.value.map(<[u8]>::to_vec),
                     key: record.key.map(<[u8]>::to_vec),
-                    origin: String::new(),
                     reason: format!("the {part} is not one JSON text: {error}"),
                     timestamp: record.timestamp,
+                    ..Rejected::default()
                 });
                 continue;
             }
@@ -135,7 +135,11 @@ mod tests {
         for bad in [&b"{\"a\":1}}"[..], b"", b"{a}", b"\xff"] {
             let (out, rejects) = converter.convert(&batch(bad));
             let reject = rejects.first().unwrap();
-            assert!(out.is_empty() && reject.raw == bad && reject.reason.starts_with("the value is not one JSON text"));
+            assert!(
+                out.is_empty()
+                    && reject.raw.as_deref() == Some(bad)
+                    && reject.reason.starts_with("the value is not one JSON text")
+            );
         }
         assert!(Converter::new(&Schemas { key: None, value: Some("[".to_owned()) }, true, true).is_err());
     }

@@ -4,6 +4,9 @@
 use crate::connector::Rejected;
 use crate::record::BatchBuilder;
 
+/// What Connect has the exception's class for.
+const REJECTED: &str = "rejected";
+
 /// Where in the pipeline an input was given up; Connect's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -35,20 +38,28 @@ pub(super) struct Context<'a> {
     pub(super) stage: Stage,
 }
 
-/// Appends a rejected input to the dead-letter batch.
+/// Appends a rejected input to the dead-letter batch: its own headers first, then ours.
 pub(super) fn append(letters: &mut BatchBuilder, rejected: &Rejected, context: Context<'_>) {
-    let task = context.task.to_string();
-    let headers = [
+    let (task, stage) = (context.task.to_string(), context.stage.name());
+    let (partition, offset) = rejected.place.map(|(p, o)| (p.to_string(), o.to_string())).unwrap_or_default();
+    // As the first lines of a Java trace.
+    let trace = format!("{REJECTED}: {}\n\tat {} ({stage})", rejected.reason, context.plugin);
+    let ours = [
         ("__connect.errors.topic", context.topic),
+        ("__connect.errors.partition", &partition),
+        ("__connect.errors.offset", &offset),
         ("__connect.errors.connector.name", context.connector),
-        ("__connect.errors.task.id", task.as_str()),
-        ("__connect.errors.stage", context.stage.name()),
+        ("__connect.errors.task.id", &task),
+        ("__connect.errors.stage", stage),
         ("__connect.errors.class.name", context.plugin),
-        ("__connect.errors.exception.class.name", "rejected"),
+        ("__connect.errors.exception.class.name", REJECTED),
         ("__connect.errors.exception.message", &rejected.reason),
+        ("__connect.errors.exception.stacktrace", &trace),
         ("host.origin", &rejected.origin),
     ];
-    let known = headers.iter().filter(|(_, value)| !value.is_empty());
-    let headers: Vec<_> = known.map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
-    letters.push(rejected.key.as_deref(), Some(&rejected.raw), &headers, rejected.timestamp);
+    let known = ours.into_iter().filter(|(_, value)| !value.is_empty());
+    let known = known.map(|(name, value)| (name, Some(value.as_bytes())));
+    let own = rejected.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+    let headers: Vec<_> = own.chain(known).collect();
+    letters.push(rejected.key.as_deref(), rejected.raw.as_deref(), &headers, rejected.timestamp);
 }

@@ -11,6 +11,7 @@ mod source_task;
 mod stats;
 mod stop;
 
+pub use crate::connector::Retries;
 pub use retry::{Backoff, until_done};
 pub use sink_task::{SinkSettings, SinkTask};
 pub use source_task::{Chain, SourceTask, TaskSettings};

@@ -15,7 +15,8 @@ use super::rejections::Rejections;
 use super::retry::{Backoff, until_done};
 use super::stats::TaskStats;
 use super::stop::Stop;
-use crate::connector::{Assigned, Rejected, Sink, Tolerance, TopicPartition};
+use crate::connector::{Assigned, Rejected, Retries, Sink, Tolerance, TopicPartition};
+use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::log::{
     Commit, GroupOffset, Log, LogReader, LogWriter, ReadLimits, StoredRecord, TopicSpec, Watermarks, WriterId,
@@ -53,8 +54,8 @@ pub struct SinkSettings {
     pub batch_records: u32,
     /// Bytes of one read, about.
     pub batch_bytes: u32,
-    /// Longest wait between tries.
-    pub retry_delay_max: Duration,
+    /// How failures that may pass are tried again.
+    pub retries: Retries,
     /// What is done about rejected records.
     pub tolerance: Tolerance,
 }
@@ -74,7 +75,7 @@ impl Task for SinkTask {
     fn run(&self, stop: &Stop, stats: &TaskStats, _suspect: bool) -> Result<()> {
         let settings = &self.settings;
         let id = WriterId { connector: settings.connector.clone(), task: settings.task };
-        let writer = until_done(stop, stats, settings.retry_delay_max, || self.log.writer(&id))?;
+        let writer = until_done(stop, stats, settings.retries, || self.log.writer(&id))?;
         let mut sink = (self.make)()?;
         let mut life = Life {
             task: self,
@@ -132,7 +133,7 @@ struct Life<'a> {
 
 impl Life<'_> {
     fn run(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        let mut backoff = Backoff::new(self.task.settings.retry_delay_max);
+        let mut backoff = Backoff::new(self.task.settings.retries);
         loop {
             let asked = self.stop.is_asked();
             match self.round(sink, asked) {
@@ -142,10 +143,10 @@ impl Life<'_> {
                         tracing::info!(connector = self.task.settings.connector, "works again");
                     }
                     self.stats.set_trouble(None);
-                    backoff = Backoff::new(self.task.settings.retry_delay_max);
+                    backoff = Backoff::new(self.task.settings.retries);
                 }
                 Err(error) if error.class() == ErrorClass::Retry => {
-                    let wait = backoff.next_wait();
+                    let wait = backoff.next_wait(&error)?;
                     let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(0);
                     let connector = self.task.settings.connector.as_str();
                     tracing::warn!(connector, %error, hint = error.hint(), retry_ms, "reading again from what is safe");
@@ -348,7 +349,8 @@ impl Life<'_> {
         let count = letters.len() as u64;
         for (topic, rejected) in &letters {
             let (connector, task) = (settings.connector.as_str(), settings.task);
-            tracing::warn!(connector, topic, origin = rejected.origin, reason = rejected.reason, "record rejected");
+            let (place, origin, reason) = (rejected.place, &rejected.origin, &rejected.reason);
+            tracing::warn!(connector, topic, ?place, origin, reason, "record rejected");
             let to = settings.dead_letter_topic.clone().unwrap_or_else(|| format!("{topic}-dlq"));
             let context = Context { connector, task, topic, plugin: &settings.label, stage: Stage::TaskPut };
             dead_letter::append(batches.entry(to).or_default(), rejected, context);
@@ -361,6 +363,7 @@ impl Life<'_> {
         }
         let appends = batches.into_iter().map(|(topic, letters)| (topic, letters.build())).collect();
         self.write(&Commit { appends, ..Commit::default() })?;
+        CrashPoint::SinkLetters.pass();
         self.stats.add_commit(0, 0, count, &BTreeMap::new());
         Ok(())
     }
@@ -368,8 +371,8 @@ impl Life<'_> {
     /// Gives one commit until the log has it: a commit whose answer was lost must not be given up for
     /// another.
     fn write(&mut self, commit: &Commit) -> Result<()> {
-        let longest = self.task.settings.retry_delay_max;
-        until_done(self.stop, self.stats, longest, || self.writer.commit(commit))
+        let retries = self.task.settings.retries;
+        until_done(self.stop, self.stats, retries, || self.writer.commit(commit))
     }
 }
 

@@ -12,13 +12,14 @@ use super::converter::Converter;
 use super::dead_letter::{Context, Stage};
 use super::pending::Pending;
 use super::rejections::Rejections;
-use super::retry::until_done;
+use super::retry::{Backoff, until_done};
 use super::stats::TaskStats;
 use super::stop::Stop;
-use crate::connector::{PollLimits, Polled, Rejected, Schemas, Settings, Source, Tolerance, Transform};
+use crate::connector::{PollLimits, Polled, Rejected, Retries, Schemas, Settings, Source, Tolerance, Transform};
+use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::feed::Feed;
-use crate::ports::log::{Log, LogWriter, TopicSpec, WriterId};
+use crate::ports::log::{Commit, Log, LogWriter, TopicSpec, WriterId};
 use crate::record::Batch;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub struct TaskSettings {
     pub commit_interval: Duration,
     /// Bytes that make a commit at once.
     pub commit_bytes: usize,
-    /// Longest wait between tries.
-    pub retry_delay_max: Duration,
+    /// How failures that may pass are tried again.
+    pub retries: Retries,
     /// Ends after this many records in the topic.
     pub max_records: Option<u64>,
     /// What is done about rejected inputs.
@@ -87,15 +88,18 @@ impl Task for SourceTask {
     /// where the feed keeps it.
     fn run(&self, stop: &Stop, stats: &TaskStats, suspect: bool) -> Result<()> {
         let settings = &self.settings;
-        let longest = settings.retry_delay_max;
+        let retries = settings.retries;
         let again = self.feed.as_ref().map_or(0, |feed| feed.rewind());
         let id = WriterId { connector: settings.connector.clone(), task: settings.task };
         let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
-        until_done(stop, stats, longest, || self.log.create_topic(&settings.topic, spec))?;
-        let mut writer = until_done(stop, stats, longest, || self.log.writer(&id))?;
-        let positions = until_done(stop, stats, longest, || self.log.positions(&settings.connector))?;
+        until_done(stop, stats, retries, || self.log.create_topic(&settings.topic, spec))?;
+        let mut writer = until_done(stop, stats, retries, || self.log.writer(&id))?;
+        let positions = until_done(stop, stats, retries, || self.log.positions(&settings.connector))?;
         let mut chain = (self.make)()?;
         let schemas = chain.open(&positions)?;
+        // Opening may have taken long, or something from a newer task: none may have written since the positions
+        // were read.
+        until_done(stop, stats, retries, || writer.commit(&Commit::default()))?;
         let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
         let suspects = if suspect { again } else { 0 };
         let rejections = Rejections::new(settings.tolerance);
@@ -138,7 +142,7 @@ impl Life<'_> {
     fn run(&mut self, chain: &mut Chain) -> Result<()> {
         let settings = &self.task.settings;
         let mut pending = Pending::default();
-        let mut is_troubled = false;
+        let mut trouble: Option<Backoff> = None;
         loop {
             let wanted =
                 settings.max_records.map(|max| max.saturating_sub(self.stats.records() + pending.num_records()));
@@ -154,7 +158,7 @@ impl Life<'_> {
             };
             let polled = match chain.source.0.poll(limits) {
                 Ok(polled) => {
-                    if std::mem::take(&mut is_troubled) {
+                    if trouble.take().is_some() {
                         self.stats.set_trouble(None);
                     }
                     polled
@@ -162,10 +166,10 @@ impl Life<'_> {
                 Err(error) if error.class() == ErrorClass::Retry => {
                     self.stats.add_retry();
                     self.stats.set_trouble(Some(error.to_string()));
-                    is_troubled = true;
+                    let wait = trouble.get_or_insert_with(|| Backoff::new(settings.retries)).next_wait(&error)?;
                     tracing::warn!(connector = settings.connector, %error, "poll is tried again");
                     self.commit(chain, std::mem::take(&mut pending))?;
-                    self.stop.wait(settings.retry_delay_max.min(Duration::from_secs(1)));
+                    self.stop.wait(wait);
                     continue;
                 }
                 Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
@@ -219,7 +223,7 @@ impl Life<'_> {
             if records.is_empty() {
                 break;
             }
-            let out = until_done(self.stop, self.stats, settings.retry_delay_max, || transform.transform(&records))?;
+            let out = until_done(self.stop, self.stats, settings.retries, || transform.transform(&records))?;
             reject(pending, out.rejects, label, Stage::Transformation);
             pending.add_skips(out.skips);
             records = out.records;
@@ -242,15 +246,16 @@ impl Life<'_> {
         let (records, bytes) = (pending.num_records(), pending.num_bytes());
         if pending.rejected > 0 && !self.letters_topic {
             let make = || self.task.log.create_topic(&settings.dead_letter_topic, TopicSpec::default());
-            until_done(self.stop, self.stats, settings.retry_delay_max, make)?;
+            until_done(self.stop, self.stats, settings.retries, make)?;
             self.letters_topic = true;
         }
         let commit = pending.commit(&settings.topic, &settings.dead_letter_topic);
-        let written = until_done(self.stop, self.stats, settings.retry_delay_max, || self.writer.commit(&commit));
+        let written = until_done(self.stop, self.stats, settings.retries, || self.writer.commit(&commit));
         written.map_err(|error| match error.class() {
             ErrorClass::Retry => error.context(format!("{records} records were taken and not written")),
             _ => error,
         })?;
+        CrashPoint::SourceCommitted.pass();
         if let Some(feed) = &self.task.feed {
             feed.commit();
         }
@@ -271,11 +276,11 @@ impl Life<'_> {
         let Some(frames) = feed.read(1, usize::MAX, Duration::ZERO)? else { return Ok(()) };
         let settings = &self.task.settings;
         let rejected = Rejected {
-            raw: frames.data,
-            key: None,
+            raw: Some(frames.data),
             origin: frames.origin_names.into_iter().next().unwrap_or_default(),
             reason: error.to_string(),
             timestamp: frames.received_ms.first().copied().unwrap_or(0),
+            ..Rejected::default()
         };
         tracing::warn!(connector = settings.connector, reason = rejected.reason, "input given up");
         let context = Context {

@@ -97,7 +97,7 @@ fn from_wit_rejects(label: &str, rejects: wit::Rejects) -> Result<Vec<Rejected>>
     let rejected = parts.map(|(((origin, reason), timestamp), len)| {
         let (raw, tail) = rest.split_at_checked(len as usize).unwrap_or((rest, &[]));
         rest = tail;
-        Rejected { raw: raw.to_vec(), key: None, origin, reason, timestamp }
+        Rejected { raw: Some(raw.to_vec()), origin, reason, timestamp, ..Rejected::default() }
     });
     Ok(rejected.collect())
 }

@@ -72,9 +72,8 @@ fn rejects(label: &str, input: &Batch, indexes: &[u32], reasons: Vec<String>) ->
     let mut records = input.records().enumerate();
     let found = indexes.iter().zip(reasons).filter_map(|(index, reason)| {
         let (_, record) = records.find(|(at, _)| *at == *index as usize)?;
-        let raw = record.value.unwrap_or_default().to_vec();
-        let key = record.key.map(<[u8]>::to_vec);
-        Some(Rejected { raw, key, origin: String::new(), reason, timestamp: record.timestamp })
+        let (raw, key) = (record.value.map(<[u8]>::to_vec), record.key.map(<[u8]>::to_vec));
+        Some(Rejected { raw, key, reason, timestamp: record.timestamp, ..Rejected::default() })
     });
     Ok(found.collect())
 }

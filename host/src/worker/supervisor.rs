@@ -3,7 +3,7 @@
 use super::status::{TaskState, TaskStatus};
 use crate::error::{Error, ErrorClass, OrError, Result};
 use crate::ports::feed::Feed;
-use crate::task::{Backoff, Stop, Task, TaskStats};
+use crate::task::{Backoff, Retries, Stop, Task, TaskStats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,8 @@ pub struct TaskSpec {
     pub plugin: String,
     /// Restarts in a row without a commit in between, after which it is given up.
     pub restart_max: u32,
-    /// Longest wait before a restart.
-    pub retry_delay_max: Duration,
+    /// How long it waits before a restart, and for how long it is restarted without a commit in between.
+    pub retries: Retries,
     /// How long it may take to stop.
     pub stop_timeout: Duration,
 }
@@ -44,7 +44,7 @@ struct Running {
     stop: Stop,
     stop_timeout: Duration,
     restart_max: u32,
-    retry_delay_max: Duration,
+    retries: Retries,
     began: Instant,
 }
 
@@ -73,7 +73,7 @@ impl Worker {
                 stop: Stop::default(),
                 stop_timeout: spec.stop_timeout,
                 restart_max: spec.restart_max,
-                retry_delay_max: spec.retry_delay_max,
+                retries: spec.retries,
                 began: Instant::now(),
             });
             let (shared, task) = (Arc::clone(&running), spec.task);
@@ -175,7 +175,7 @@ impl Running {
 
 fn supervise(running: &Running, task: &dyn Task) {
     let connector = running.name.as_str();
-    let mut backoff = Backoff::new(running.retry_delay_max);
+    let mut backoff = Backoff::new(running.retries);
     let mut in_a_row = 0;
     let mut suspect = false;
     loop {
@@ -187,7 +187,7 @@ fn supervise(running: &Running, task: &dyn Task) {
         };
         if running.stats.commits() > commits {
             in_a_row = 0;
-            backoff = Backoff::new(running.retry_delay_max);
+            backoff = Backoff::new(running.retries);
         }
         suspect = error.class() == ErrorClass::Bug;
         let final_class = matches!(error.class(), ErrorClass::Config | ErrorClass::Deny);
@@ -197,7 +197,13 @@ fn supervise(running: &Running, task: &dyn Task) {
             tracing::error!(connector, %error, hint = error.hint(), "task failed");
             return running.set_state(TaskState::Failed(error.to_string()));
         }
-        let wait = backoff.next_wait();
+        let wait = match backoff.next_wait(&error) {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::error!(connector, %error, hint = error.hint(), "task failed");
+                return running.set_state(TaskState::Failed(error.to_string()));
+            }
+        };
         let restart_ms = u64::try_from(wait.as_millis()).unwrap_or(0);
         tracing::warn!(connector, %error, hint = error.hint(), restart_ms, "task is restarted");
         running.set_state(TaskState::Restarting(error.to_string()));

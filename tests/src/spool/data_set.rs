@@ -97,6 +97,11 @@ impl DataSet {
         }
     }
 
+    /// Every record that was found.
+    pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
+        self.records.iter().map(|(_, record)| record)
+    }
+
     /// Number of files.
     pub fn num_files(&self) -> usize {
         self.files.len()

@@ -4,6 +4,7 @@
 //! itself fails, all jobs of that round fail and nothing of them is there.
 
 use super::schema::{OFFSET_BITS, explain};
+use crate::crash::CrashPoint;
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{Commit, LogWriter, WriterId, partition_of};
 use crate::record::{Batch, encode_headers, now_ms};
@@ -155,6 +156,7 @@ fn write_round(connection: &Connection, first: Job, waiting: &Receiver<Job>, com
                 job = waiting.try_recv().ok();
             }
         }
+        CrashPoint::LogBeforeCommit.pass();
         connection.execute_batch("COMMIT")
     };
     let committed = round().map_err(|error| explain(path, "committing", &error));
@@ -165,6 +167,7 @@ fn write_round(connection: &Connection, first: Job, waiting: &Receiver<Job>, com
         tracing::error!(%error, "cannot roll back");
     }
     if committed.is_ok() {
+        CrashPoint::LogAfterCommit.pass();
         commits.add();
     }
     answers.into_iter().for_each(|answer| answer(committed.clone()));

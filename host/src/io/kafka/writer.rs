@@ -20,6 +20,7 @@
 use super::marks::{Mark, Place, transactional_id};
 use super::settled::Until;
 use super::{Quiet, TIMEOUT, client, consumer, offsets};
+use crate::crash::CrashPoint;
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{Commit, GroupOffset, KafkaSettings, LogWriter, WriterId};
 use crate::record::{Batch, now_ms};
@@ -151,7 +152,10 @@ impl KafkaWriter {
         let mark = record(topic, Kind::Mark).partition(self.place.partition).timestamp(now_ms());
         self.send(producer, mark.key(key).payload(&value))?;
         self.send_group_offsets(producer, &commit.group_offsets)?;
-        let made = drain(producer, TIMEOUT).and_then(|()| producer.commit_transaction(TIMEOUT));
+        let sent = drain(producer, TIMEOUT);
+        CrashPoint::LogBeforeCommit.pass();
+        let made = sent.and_then(|()| producer.commit_transaction(TIMEOUT));
+        CrashPoint::LogAfterCommit.pass();
         made.map_err(|error| match producer.context().failure() {
             // The transaction's own error only says that a record has failed.
             Some((topic, cause)) => self.fail(&format!("producing to topic `{topic}`"), &cause),
