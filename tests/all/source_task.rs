@@ -46,6 +46,7 @@ fn a_task_that_was_overtaken_while_it_opened_polls_nothing() {
         task: 0,
         topic: "t".to_owned(),
         dead_letter_topic: "t-dlq".to_owned(),
+        exactly_once: true,
         partitions: 1,
         key_schemas: false,
         value_schemas: false,

@@ -58,6 +58,7 @@ pub(super) fn task_settings(connector: &ConnectorConfig, task: u32, output: &Out
         connector: connector.name.clone(),
         task,
         topic: output.topic.clone(),
+        exactly_once: output.exactly_once,
         dead_letter_topic: output.dead_letter_topic.clone(),
         partitions: output.partitions,
         key_schemas: false,

@@ -99,6 +99,8 @@ pub struct OutputConfig {
     pub dead_letter_topic: String,
     /// Partitions of topics that are made.
     pub partitions: i32,
+    /// Records and positions in one transaction.
+    pub exactly_once: bool,
     /// How long records wait for their commit.
     pub commit_interval: Duration,
     /// Bytes that make a commit at once.
@@ -216,6 +218,7 @@ pub(super) fn check_output(keys: &Lookup<'_>) -> Result<OutputConfig> {
         topic,
         dead_letter_topic,
         partitions: keys.number("topic.creation.default.partitions", 1, 10_000)?,
+        exactly_once: keys.choice("exactly.once", &["required", "off"])? == "required",
         commit_interval: keys.millis("transaction.boundary.interval.ms", 0)?,
         commit_bytes: keys.number("transaction.boundary.max.bytes", 1, 256 << 20)?,
     })

@@ -92,6 +92,12 @@ pub(super) const COMMON_KEYS: &[Key] = &[
 pub(super) const OUTPUT_KEYS: &[Key] = &[
     key("topic", Text, None, "topic the records go to; made if it is not there"),
     key("topic.creation.default.partitions", Int, Some("1"), "partitions of a topic that is made"),
+    key(
+        "exactly.once",
+        Text,
+        Some("required"),
+        "`required`: records and positions in one transaction; `off`: on Kafka records first, which a crash may repeat",
+    ),
     key("transaction.boundary.interval.ms", Long, Some("100"), "records wait at most this long for their commit"),
     key("transaction.boundary.max.bytes", Long, Some("16777216"), "bytes that make a commit at once"),
 ];

@@ -187,6 +187,16 @@ pub trait Log: Send + Sync {
     /// Class Retry when the log cannot be reached.
     fn writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>>;
 
+    /// A writer that is as good as its log can be without transactions: a commit that fails may be there in
+    /// part, records before positions, and an older writer is not fenced. A log that has transactions for
+    /// nothing gives [`Log::writer`].
+    ///
+    /// # Errors
+    /// As for [`Log::writer`].
+    fn repeating_writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
+        self.writer(id)
+    }
+
     /// Reads one partition from `offset` on, or from the first record there is after it.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub struct TaskSettings {
     pub topic: String,
     /// Topic of dead letters.
     pub dead_letter_topic: String,
+    /// Records and positions in one transaction; else records first, which a crash may repeat.
+    pub exactly_once: bool,
     /// Partitions of topics that are made.
     pub partitions: i32,
     /// Keys in the envelope.
@@ -93,7 +95,10 @@ impl Task for SourceTask {
         let id = WriterId { connector: settings.connector.clone(), task: settings.task };
         let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
         until_done(stop, stats, retries, || self.log.create_topic(&settings.topic, spec))?;
-        let mut writer = until_done(stop, stats, retries, || self.log.writer(&id))?;
+        let mut writer = until_done(stop, stats, retries, || match settings.exactly_once {
+            true => self.log.writer(&id),
+            false => self.log.repeating_writer(&id),
+        })?;
         let positions = until_done(stop, stats, retries, || self.log.positions(&settings.connector))?;
         let mut chain = (self.make)()?;
         let schemas = chain.open(&positions)?;

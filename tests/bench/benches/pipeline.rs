@@ -20,6 +20,8 @@ use tokio::runtime::Runtime;
 
 const TOPIC: &str = "wikipedia";
 const STARTS: usize = 9;
+/// Pairs of runs that are compared.
+const ROUNDS: usize = 5;
 
 /// A host with an emulator of its own to read from.
 struct Pipeline {
@@ -79,7 +81,10 @@ fn main() {
     start_and_rest(data.path());
     embedded(data.path(), records);
     match systems::kafka::Kafka::start() {
-        Ok(kafka) => against_kafka(data.path(), kafka.bootstrap(), records),
+        Ok(kafka) => {
+            against_kafka(data.path(), kafka.bootstrap(), records);
+            cost_of_exactly_once(data.path(), kafka.bootstrap(), records);
+        }
         Err(reason) => println!("\nKafka: skipped: {reason}"),
     }
 }
@@ -148,6 +153,33 @@ fn against_kafka(data: &Path, bootstrap: &str, records: u64) {
         let reference = format!("a bare rdkafka producer, compression {compression}, no transactions");
         report("Kafka (compression lz4)", &reference, records, &stored, took, bare);
     }
+}
+
+/// The same records with and without transactions, in turn, on one broker.
+fn cost_of_exactly_once(data: &Path, bootstrap: &str, records: u64) {
+    let servers = format!("bootstrap.servers={bootstrap}");
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        for (times, setting) in times.iter_mut().zip(["required", "off"]) {
+            let pipeline = Pipeline::new(0.0);
+            let topic = format!("{setting}-{round}");
+            let once = format!("exactly.once={setting}");
+            let arguments =
+                ["--set", &servers, "--set", &once, "--topic", &topic, "--max-records", &records.to_string()];
+            let (summary, took) = pipeline.run(&data.join("once"), &arguments);
+            assert_eq!(summary["records"].as_u64(), Some(records));
+            times.push(took);
+        }
+    }
+    let [required, off] = times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64()
+    });
+    println!(
+        "exactly.once on Kafka, {records} records, median of {ROUNDS}: required {required:.2} s, off {off:.2} s, \
+         cost {:.2} (off's time / required's time, 1.00 = nothing)",
+        off / required
+    );
 }
 
 fn produce(bootstrap: &str, compression: &str, stored: &[StoredRecord]) -> Duration {

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a commit is one Kafka transaction of the connector task's own transactional id, so records
 //!   and positions become visible together, and a newer writer fences an older one; a commit whose
-//!   end was not told is looked for before it is made again (`writer.rs`);
+//!   end was not told is looked for before it is made again (`writer.rs`); without transactions records come
+//!   before positions, and may come again (`plain.rs`);
 //! - positions are kept as Kafka Connect keeps source offsets: topic `connect-offsets`, key
 //!   `["connector",{partition}]`, value `{position}`;
 //! - readers see committed records only;
@@ -11,6 +12,8 @@
 
 mod marks;
 mod offsets;
+mod plain;
+mod produce;
 mod reader;
 mod settled;
 mod writer;
@@ -256,6 +259,11 @@ impl Log for KafkaLog {
         let partitions =
             partitions.ok_or_else(|| Error::retry(format!("Kafka at `{}`: no topic `{topic}`", self.at())))?;
         Ok(Box::new(writer::KafkaWriter::open(self.settings.clone(), id, partitions)?))
+    }
+
+    fn repeating_writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
+        self.make_offsets_topic()?;
+        Ok(Box::new(plain::PlainWriter::open(self.settings.clone(), id)?))
     }
 
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {

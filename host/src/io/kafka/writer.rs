@@ -18,26 +18,22 @@
 //! positions and theirs are spread over partitions. One small record a transaction is the price.
 
 use super::marks::{Mark, Place, transactional_id};
+use super::produce::{Deliveries, Kind, Producing, drain, producer_config, record};
 use super::settled::Until;
-use super::{Quiet, TIMEOUT, client, consumer, offsets};
+use super::{TIMEOUT, consumer};
 use crate::crash::CrashPoint;
 use crate::error::{Error, OrError, Result};
 use crate::ports::log::{Commit, GroupOffset, KafkaSettings, LogWriter, WriterId};
-use crate::record::{Batch, now_ms};
+use crate::record::now_ms;
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::Offset;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Making room in the producer's queue.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Taking back a transaction: a broker that is there answers at once, and otherwise it ends anyway.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -45,8 +41,7 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct KafkaWriter {
-    settings: KafkaSettings,
-    id: WriterId,
+    out: Producing,
     place: Place,
     // This writer's name and the number of its last transaction begun.
     mark: Mark,
@@ -58,8 +53,6 @@ pub(super) struct KafkaWriter {
     found: Option<u64>,
     // None after a failure that a producer does not outlive.
     producer: Option<BaseProducer<Deliveries>>,
-    // Topics that were there when last asked.
-    topics: BTreeSet<String>,
 }
 
 impl KafkaWriter {
@@ -69,42 +62,27 @@ impl KafkaWriter {
         let mark = Mark { writer: format!("{:016x}", rand::random::<u64>()), number: 0 };
         let mut writer = KafkaWriter {
             place: Place::new(id, partitions),
-            settings,
-            id: id.clone(),
+            out: Producing::new(settings, id),
             mark,
             committed: (0, 0),
             open: None,
             found: None,
             producer: None,
-            topics: BTreeSet::new(),
         };
         writer.write(&producer, &Commit::default())?;
         writer.producer = Some(producer);
         Ok(writer)
     }
 
-    fn attempt(&self, what: &str) -> String {
-        let WriterId { connector, task } = &self.id;
-        format!("Kafka at `{}`: connector `{connector}` task {task}: {what}", self.settings.bootstrap_servers)
-    }
-
-    fn fail(&self, what: &str, error: &KafkaError) -> Error {
-        let attempt = self.attempt(what);
-        match error.rdkafka_error_code() {
-            Some(code) if is_for_operator(code) => Error::config(format!("{attempt}: {error}")),
-            _ => Error::retry(format!("{attempt}: {error}")),
-        }
-    }
-
     fn taken_over(&self) -> Error {
         // Not a defect: starting again would only take it back, and so on for ever.
-        let error = Error::config(self.attempt("a newer writer has taken over"));
+        let error = Error::config(self.out.attempt("a newer writer has taken over"));
         error.with_hint("another host runs a connector of this name: stop one of them, or rename it")
     }
 
     /// Refuses to go on when the last mark is another writer's.
     fn last_own_mark(&self, until: Until) -> Result<Option<(u64, i64)>> {
-        match self.place.last(&self.settings, self.committed.1, until)? {
+        match self.place.last(&self.out.settings, self.committed.1, until)? {
             Some((mark, _)) if mark.writer != self.mark.writer => Err(self.taken_over()),
             last => Ok(last.map(|(mark, offset)| (mark.number, offset))),
         }
@@ -117,20 +95,20 @@ impl KafkaWriter {
             self.last_own_mark(Until::Shown)?;
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(Error::retry(self.attempt("the broker has ended the transaction, and no newer writer is there")))
+        Ok(Error::retry(self.out.attempt("the broker has ended the transaction, and no newer writer is there")))
     }
 
     /// A new producer, and what became of the transaction that the one before left open.
     fn reopen(&mut self) -> Result<BaseProducer<Deliveries>> {
         // A newer writer is not disturbed where it can be seen without taking the id from it.
         self.last_own_mark(Until::Shown)?;
-        let producer = make_producer(&self.settings, &self.id)?;
+        let producer = make_producer(&self.out.settings, &self.out.id)?;
         let last = self.last_own_mark(Until::Settled)?;
         if let Some((number, print)) = self.open.take()
             && let Some((found, offset)) = last
             && found == number
         {
-            tracing::info!(connector = self.id.connector, "the last commit was made after all");
+            tracing::info!(connector = self.out.id.connector, "the last commit was made after all");
             (self.committed, self.found) = ((number, offset), Some(print));
         }
         Ok(producer)
@@ -139,97 +117,30 @@ impl KafkaWriter {
     fn write(&mut self, producer: &BaseProducer<Deliveries>, commit: &Commit) -> Result<()> {
         self.mark.number += 1;
         producer.context().begin();
-        producer.begin_transaction().map_err(|error| self.fail("beginning a transaction", &error))?;
+        producer.begin_transaction().map_err(|error| self.out.fail("beginning a transaction", &error))?;
         for (topic, batch) in &commit.appends {
-            self.send_batch(producer, topic, batch)?;
+            self.out.send_batch(producer, topic, batch)?;
         }
-        let topic = &self.settings.offsets_topic;
-        for entry in &commit.positions {
-            let (key, value) = offsets::encode(&self.id.connector, entry);
-            self.send(producer, record(topic, Kind::Other).key(&key).payload(&value).timestamp(now_ms()))?;
-        }
+        self.out.send_positions(producer, &commit.positions)?;
+        let topic = &self.out.settings.offsets_topic;
         let (key, value) = (&self.place.key, self.mark.encode());
         let mark = record(topic, Kind::Mark).partition(self.place.partition).timestamp(now_ms());
-        self.send(producer, mark.key(key).payload(&value))?;
+        self.out.send(producer, mark.key(key).payload(&value))?;
         self.send_group_offsets(producer, &commit.group_offsets)?;
         let sent = drain(producer, TIMEOUT);
         CrashPoint::LogBeforeCommit.pass();
         let made = sent.and_then(|()| producer.commit_transaction(TIMEOUT));
         CrashPoint::LogAfterCommit.pass();
-        made.map_err(|error| match producer.context().failure() {
-            // The transaction's own error only says that a record has failed.
-            Some((topic, cause)) => self.fail(&format!("producing to topic `{topic}`"), &cause),
-            None => self.fail("committing a transaction", &error),
-        })?;
+        made.map_err(|error| self.out.explain(producer, "committing a transaction", &error))?;
         self.committed = (self.mark.number, producer.context().mark_offset());
         Ok(())
-    }
-
-    /// Refuses topics that are not there; sending to them fails only after half a minute.
-    fn expect_topics(&mut self, producer: &BaseProducer<Deliveries>, commit: &Commit) -> Result<()> {
-        let missing = |topics: &BTreeSet<String>| {
-            let mut wanted = commit.appends.iter().map(|(topic, _)| topic);
-            wanted.find(|topic| !topics.contains(*topic)).cloned()
-        };
-        if missing(&self.topics).is_none() {
-            return Ok(());
-        }
-        let asked = producer.client().fetch_metadata(None, TIMEOUT);
-        let metadata = asked.map_err(|error| self.fail("asking for topics", &error))?;
-        let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        self.topics = known.map(|topic| topic.name().to_owned()).collect();
-        match missing(&self.topics) {
-            None => Ok(()),
-            Some(topic) => Err(Error::config(self.attempt(&format!("topic `{topic}` is not there")))),
-        }
-    }
-
-    fn send_batch(&self, producer: &BaseProducer<Deliveries>, topic: &str, batch: &Batch) -> Result<()> {
-        for batched in batch.records() {
-            let mut out = record(topic, Kind::Other).timestamp(batched.timestamp);
-            if let Some(key) = batched.key {
-                out = out.key(key);
-            }
-            if let Some(value) = batched.value {
-                out = out.payload(value);
-            }
-            let headers = batched.headers();
-            if !headers.is_empty() {
-                let list = OwnedHeaders::new_with_capacity(headers.len());
-                let insert = |list: OwnedHeaders, (key, value)| list.insert(Header { key, value });
-                out = out.headers(headers.into_iter().fold(list, insert));
-            }
-            self.send(producer, out)?;
-        }
-        Ok(())
-    }
-
-    fn send<K: ToBytes + ?Sized, P: ToBytes + ?Sized>(
-        &self,
-        producer: &BaseProducer<Deliveries>,
-        record: BaseRecord<'_, K, P, usize>,
-    ) -> Result<()> {
-        let deadline = Instant::now() + QUEUE_TIMEOUT;
-        let mut record = record;
-        loop {
-            match producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
-                {
-                    record = back;
-                    producer.poll(Duration::from_millis(1));
-                }
-                Err((error, back)) => return Err(self.fail(&format!("producing to topic `{}`", back.topic), &error)),
-            }
-        }
     }
 
     fn send_group_offsets(&self, producer: &BaseProducer<Deliveries>, offsets: &[GroupOffset]) -> Result<()> {
         let mut groups: BTreeMap<&str, Vec<&GroupOffset>> = BTreeMap::new();
         offsets.iter().for_each(|offset| groups.entry(&offset.group).or_default().push(offset));
         for (group, offsets) in groups {
-            let consumer = consumer(&self.settings, group)?;
+            let consumer = consumer(&self.out.settings, group)?;
             let Some(metadata) = consumer.group_metadata() else {
                 return Err(Error::bug(format!("Kafka gave no metadata for group `{group}`")));
             };
@@ -239,7 +150,7 @@ impl KafkaWriter {
                 list.add_partition_offset(&offset.topic, offset.partition, next).or_bug("offset list")?;
             }
             let sent = producer.send_offsets_to_transaction(&list, &metadata, TIMEOUT);
-            sent.map_err(|error| self.fail("adding offsets to a transaction", &error))?;
+            sent.map_err(|error| self.out.fail("adding offsets to a transaction", &error))?;
         }
         Ok(())
     }
@@ -259,7 +170,7 @@ impl LogWriter for KafkaWriter {
             self.producer = Some(producer);
             return Ok(());
         }
-        if let Err(error) = self.expect_topics(&producer, commit) {
+        if let Err(error) = self.out.expect_topics(&producer, commit) {
             self.producer = Some(producer);
             return Err(error);
         }
@@ -268,7 +179,7 @@ impl LogWriter for KafkaWriter {
             return Ok(());
         };
         if let Err(abort) = take_back(&producer) {
-            tracing::debug!(connector = self.id.connector, %abort, "giving up a producer");
+            tracing::debug!(connector = self.out.id.connector, %abort, "giving up a producer");
             self.open = Some((self.mark.number, print(commit)));
             let fenced = producer.client().fatal_error().is_some();
             drop(producer);
@@ -284,19 +195,6 @@ fn take_back(producer: &BaseProducer<Deliveries>) -> Result<(), KafkaError> {
     // them; and what a producer sends after it has thrown something away may be thrown away too.
     drain(producer, ABORT_TIMEOUT)?;
     producer.abort_transaction(ABORT_TIMEOUT)
-}
-
-/// Sends what is queued, and takes the delivery reports. The library's own `flush` takes them every
-/// 100 ms, and a commit would take no less.
-fn drain(producer: &BaseProducer<Deliveries>, within: Duration) -> Result<(), KafkaError> {
-    let deadline = Instant::now() + within;
-    while producer.in_flight_count() > 0 {
-        if Instant::now() >= deadline {
-            return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
-        }
-        producer.poll(Duration::from_millis(1));
-    }
-    Ok(())
 }
 
 /// What a commit holds, in a number.
@@ -318,103 +216,10 @@ fn print(commit: &Commit) -> u64 {
 }
 
 fn make_producer(settings: &KafkaSettings, id: &WriterId) -> Result<BaseProducer<Deliveries>> {
-    let WriterId { connector, task } = id;
-    let attempt = format!("Kafka at `{}`: producer of connector `{connector}` task {task}", settings.bootstrap_servers);
-    let mut config = client(settings);
-    config
-        .set("transactional.id", transactional_id(id))
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("partitioner", "murmur2_random")
-        .set("compression.type", &settings.compression)
-        // A commit flushes at once; while it is being filled, larger requests are cheaper.
-        .set("linger.ms", "5")
-        .set("batch.size", "1000000")
-        .set("queue.buffering.max.messages", "200000")
-        .set("queue.buffering.max.kbytes", "262144");
+    let attempt = Producing::new(settings.clone(), id).attempt("making a producer");
+    let mut config = producer_config(settings);
+    config.set("transactional.id", transactional_id(id));
     let producer: BaseProducer<_> = config.create_with_context(Deliveries::default()).or_config(&attempt)?;
     producer.init_transactions(TIMEOUT).or_retry(format!("{attempt}: starting transactions"))?;
     Ok(producer)
-}
-
-/// Failures that do not pass by themselves.
-fn is_for_operator(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidTopic, MessageSizeTooLarge,
-        TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition, UnknownTopic,
-        UnknownTopicOrPartition,
-    };
-    matches!(
-        code,
-        ClusterAuthorizationFailed
-            | GroupAuthorizationFailed
-            | InvalidTopic
-            | MessageSizeTooLarge
-            | TopicAuthorizationFailed
-            | TransactionalIdAuthorizationFailed
-            | UnknownPartition
-            | UnknownTopic
-            | UnknownTopicOrPartition
-    )
-}
-
-/// What a delivery report is for.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Other,
-    Mark,
-}
-
-fn record<'a, K: ToBytes + ?Sized, P: ToBytes + ?Sized>(topic: &'a str, kind: Kind) -> BaseRecord<'a, K, P, usize> {
-    BaseRecord::with_opaque_to(topic, kind as usize)
-}
-
-/// Takes the delivery reports of one transaction.
-#[derive(Debug, Default)]
-struct Deliveries {
-    state: Mutex<Delivered>,
-}
-
-#[derive(Debug, Default)]
-struct Delivered {
-    failure: Option<(String, KafkaError)>,
-    mark_offset: i64,
-}
-
-impl Deliveries {
-    fn begin(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Delivered::default();
-    }
-
-    /// The first record that failed: its topic and why.
-    fn failure(&self) -> Option<(String, KafkaError)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
-    }
-
-    fn mark_offset(&self) -> i64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).mark_offset
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        Quiet.error(error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, kind: usize) {
-        match result {
-            Ok(message) if kind == Kind::Mark as usize => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).mark_offset = message.offset();
-            }
-            Ok(_) => {}
-            Err((error, message)) => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.failure.get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
-            }
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod fencing;
 mod outage;
 mod positions;
 mod proxy;
+mod repeating;
 mod run;
 mod spool;
 mod support;
