@@ -1,11 +1,16 @@
 //! Inputs that are rejected: how many are tolerated, and what `host log dlq` makes of dead letters.
 
+use host::crash::{self, CrashPoint};
+use host::io::embedded::EmbeddedLog;
+use host::ports::log::Log;
 use host::worker::{TaskState, TaskStatus};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
 use tests::feeds::{irc, lines};
 use tests::plugins::Plugin;
-use tests::program::{Finished, host};
-use tests::records::read_topic;
+use tests::program::{Finished, Program, command, host};
+use tests::records::{header, read_topic};
 use tests::spool::{Pipeline, RECORDS, SEALED, TO_DATA_SET, WITHIN, read_all, write_records};
 use tests::wait_until;
 use tests::worker::{Connector, Running, start, wait_unlocked};
@@ -104,6 +109,37 @@ fn a_dead_letter_of_a_sink_is_the_record_with_connects_headers_behind_its_own() 
         assert_eq!(added, expected);
         assert!(message.len() > 5 && trace == format!("rejected: {message}\n\tat {class} (TASK_PUT)"), "{trace}");
     }
+}
+
+#[test]
+fn dead_letters_of_a_sink_that_dies_before_it_goes_on_are_there() {
+    let pipeline = Pipeline::on_folders();
+    write_records(&EmbeddedLog::open(&pipeline.data_dir(), None).unwrap(), SEALED, 1, 0..20);
+    let config = pipeline.config("host.toml", &[pipeline.to_data_set()]);
+    let start = |crash: Option<CrashPoint>| {
+        wait_unlocked(&pipeline.data_dir());
+        let mut command = command(pipeline.dir.path());
+        command.args([Path::new("run"), &config]);
+        crash.iter().for_each(|point| {
+            command.env(crash::VARIABLE, format!("{}:0", point.name()));
+        });
+        Program::start(command)
+    };
+    assert_eq!(start(Some(CrashPoint::SinkLetters)).finish().code, None, "it ends there");
+    let log = EmbeddedLog::open_read_only(&pipeline.data_dir()).unwrap();
+    let offsets = || log.group_offsets("connect-local-qf2-sink", SEALED).unwrap();
+    assert_eq!((offsets(), read_all(&log, LETTERS).is_empty()), (Vec::new(), false));
+    let mut program = start(None);
+    // Before that it does not listen to signals, and everything may be there already.
+    program.wait_stderr("connector `");
+    // Nothing of them is safe in the target, so no offset says when it is done.
+    let places = || -> BTreeSet<String> {
+        let letters = read_all(&log, LETTERS);
+        letters.iter().map(|letter| header(letter, "__connect.errors.offset").unwrap().to_owned()).collect()
+    };
+    wait_until("all of them", WITHIN, || places().len() == 20);
+    program.signal("INT");
+    program.finish().expect(0);
 }
 
 #[test]

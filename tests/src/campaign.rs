@@ -71,39 +71,53 @@ pub fn run(options: &Options, place: &mut Place<'_>, say: &mut dyn FnMut(&str)) 
         if options.duration.is_some_and(|most| began.elapsed() >= most) {
             break;
         }
-        let mut one = Totals::new(place.name());
-        // What a run finds is in `one`, also where it ends in the middle.
-        let ended = catch_unwind(AssertUnwindSafe(|| run_one(seed, options, place, &mut one)));
-        one.runs = 1;
-        let error = match ended {
-            Ok(Ok(())) if one.found.is_clean() => None,
-            Ok(Ok(())) => Some("records were lost or doubled".to_owned()),
-            Ok(Err(error)) => Some(error),
-            Err(panic) => Some(match panic.downcast_ref::<String>() {
-                Some(text) => text.clone(),
-                None => "the run panicked".to_owned(),
-            }),
-        };
-        if let Some(error) = error {
-            one.failed.push((seed, error));
-        }
+        let one = run_one(seed, options, place, &mut |rig, totals| {
+            let mut dice = Dice::new(seed);
+            (0..options.kills).try_for_each(|_| chaos::live(rig, &mut dice, totals))
+        });
         say(&format!("seed {seed}: {one}"));
         totals.add(one);
     }
     totals
 }
 
-fn run_one(seed: u64, options: &Options, place: &mut Place<'_>, totals: &mut Totals) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
-    let broker = match place {
-        Place::Embedded => None,
-        Place::Kafka(start) => Some(start()?),
+/// Ends one life of the host at each of the named places, one after the other; nothing else goes wrong.
+///
+/// # Panics
+/// As [`run`].
+pub fn visit_places(seed: u64, changes: u64, place: &mut Place<'_>) -> Totals {
+    // So slow a feed that there is something left at the last place.
+    let kills = chaos::PLACES.len() as u64 * 3;
+    let options = Options { seed, runs: 1, duration: None, kills, changes };
+    run_one(seed, &options, place, &mut |rig, totals| {
+        chaos::PLACES.into_iter().try_for_each(|point| chaos::die_at(rig, point, totals))
+    })
+}
+
+/// Lives of a run, until its last one.
+type Lives<'a> = dyn FnMut(&mut Rig, &mut Totals) -> Result<(), String> + 'a;
+
+fn run_one(seed: u64, options: &Options, place: &mut Place<'_>, lives: &mut Lives<'_>) -> Totals {
+    let mut totals = Totals::new(place.name());
+    totals.runs = 1;
+    // What a run finds is in its totals, also where it ends in the middle.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let broker = match place {
+            Place::Embedded => None,
+            Place::Kafka(start) => Some(start()?),
+        };
+        let mut rig = Rig::new(seed, options, broker);
+        lives(&mut rig, &mut totals)?;
+        let ended = rig.finish(&mut totals);
+        totals.found = rig.count();
+        ended
+    }));
+    let error = match ended {
+        Ok(Ok(())) if totals.found.is_clean() => None,
+        Ok(Ok(())) => Some("records were lost or doubled".to_owned()),
+        Ok(Err(error)) => Some(error),
+        Err(panic) => Some(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "the run panicked".to_owned())),
     };
-    let mut rig = Rig::new(seed, options, broker);
-    for _ in 0..options.kills {
-        chaos::live(&mut rig, &mut dice, totals)?;
-    }
-    let ended = rig.finish(totals);
-    totals.found = rig.count();
-    ended
+    totals.failed.extend(error.map(|error| (seed, error)));
+    totals
 }

@@ -15,6 +15,8 @@ pub type CrashReport = BTreeMap<&'static str, u64>;
 
 /// A place that is not reached so soon is given up, and the life ends with SIGKILL.
 const POINT_WITHIN: Duration = Duration::from_secs(4);
+/// A place that is waited for is reached so soon.
+const PLACE_WITHIN: Duration = Duration::from_secs(60);
 /// Longest time from a life's being ready to its end by SIGKILL.
 const KILL_WITHIN_MS: u64 = 900;
 /// Share of all lives that end at a named place, in percent.
@@ -129,7 +131,7 @@ impl Harm {
 }
 
 /// Where a life can end: no record of this pipeline is one that a sink rejects.
-const POINTS: [CrashPoint; 12] = {
+pub(super) const PLACES: [CrashPoint; 12] = {
     use CrashPoint::*;
     [
         LogBeforeCommit,
@@ -164,13 +166,27 @@ enum End {
 impl End {
     fn draw(dice: &mut Dice) -> Self {
         if dice.happens(AT_POINTS) {
-            End::At(*dice.pick(&POINTS), dice.below(6))
+            End::At(*dice.pick(&PLACES), dice.below(6))
         } else if dice.happens(AT_START) {
             End::KillAtStart(Duration::from_millis(dice.below(500)))
         } else {
             End::Kill(Duration::from_millis(dice.below(KILL_WITHIN_MS)))
         }
     }
+}
+
+/// One life that ends the first time it comes to a place.
+///
+/// # Errors
+/// When it does not come there, or ends in another way.
+pub(super) fn die_at(rig: &mut Rig, point: CrashPoint, totals: &mut Totals) -> Result<(), String> {
+    rig.start("", Some((point, 0)));
+    rig.watch(Instant::now() + PLACE_WITHIN, totals);
+    match rig.kill() {
+        (None, true, _) => *totals.crashes.entry(point.name()).or_default() += 1,
+        (code, _, said) => return Err(format!("`{}` was not reached, code {code:?}: {said}", point.name())),
+    }
+    Ok(())
 }
 
 /// One life of the host, with what goes wrong in it.

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tests::campaign::Broker;
 
 const POM: &str = include_str!("../kafka/pom.xml");
 const PROPERTIES: &str = include_str!("../kafka/server.properties");
@@ -131,6 +132,17 @@ impl Kafka {
             ClientConfig::new().set("bootstrap.servers", &self.bootstrap).set("log_level", "0").create();
         let metadata = client.and_then(|client| client.fetch_metadata(None, Duration::from_secs(1)));
         metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+    }
+}
+
+impl Broker for Kafka {
+    fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
+    fn kill_and_restart(&mut self) -> Result<(), String> {
+        self.kill()?;
+        self.restart()
     }
 }
 

@@ -48,19 +48,6 @@ enum LogKind {
     Kafka,
 }
 
-struct Killable(Kafka);
-
-impl Broker for Killable {
-    fn bootstrap(&self) -> String {
-        self.0.bootstrap().to_owned()
-    }
-
-    fn kill_and_restart(&mut self) -> Result<(), String> {
-        self.0.kill()?;
-        self.0.restart()
-    }
-}
-
 fn main() -> ExitCode {
     let Arguments { seed, runs, duration, log, kills, changes } = Arguments::parse();
     let options = Options { seed, runs, duration, kills, changes };
@@ -74,7 +61,7 @@ fn main() -> ExitCode {
     };
     let mut start = || {
         let kafka = first.take().map_or_else(Kafka::start, Ok)?;
-        Ok(Box::new(Killable(kafka)) as Box<dyn Broker>)
+        Ok(Box::new(kafka) as Box<dyn Broker>)
     };
     let mut place = match log {
         LogKind::Embedded => Place::Embedded,
