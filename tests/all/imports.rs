@@ -32,6 +32,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("io::kafka", Some(&["ports"])),
     ("io::local", Some(&["ports"])),
     ("io::qumulo", Some(&["ports"])),
+    ("io::rest", Some(&[])),
     ("crypto", Some(&[])),
     ("spool", Some(&["ports", "connector", "crypto"])),
     ("wasm", Some(&["ports", "connector", "plugin"])),
@@ -72,7 +73,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hpke", &["crypto"]),
     ("cap_std", &["io::local"]),
     ("rustix", &["io::local"]),
-    ("reqwest", &["io::druid", "io::feed", "io::qumulo"]),
+    ("reqwest", &["io::druid", "io::feed", "io::qumulo", "io::rest"]),
     ("eventsource_stream", &["io::feed"]),
     ("irc_proto", &["io::feed"]),
     ("rusqlite", &["io::embedded"]),
@@ -91,6 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("croner", &["schedule"]),
     ("flate2", &["ingest"]),
     ("percent_encoding", &["ingest"]),
+    ("cpu_time", &["task"]),
     ("serde_transcode", &["cli"]),
 ];
 

@@ -43,6 +43,7 @@ mod spool_layouts;
 mod spool_owners;
 mod spool_races;
 mod stores;
+mod swap;
 mod tls;
 mod toolchain;
 mod trouble;

@@ -1,11 +1,11 @@
-//! The task of a source whose place was taken while it opened: a newer life of it has written, so what it read
-//! before is old, and it must neither poll nor commit by it.
+//! The order in which the task of a source begins: what it holds first, then its writer, then positions. What another
+//! life of it did before it was held off is seen, and nothing that it does later counts.
 
 use host::connector::{PollLimits, Polled, Retries, Schemas, Settings, Source, Tolerance};
-use host::error::{ErrorClass, Result};
+use host::error::{Error, Result};
 use host::io::embedded::EmbeddedLog;
-use host::ports::log::{Commit, Log, PositionEntry, WriterId};
-use host::task::{Chain, SourceTask, Stop, Task, TaskSettings, TaskStats};
+use host::ports::log::{Commit, Log, LogWriter, PositionEntry, WriterId};
+use host::task::{Chain, SourceTask, Stop, Task, TaskSettings, TaskStats, TrialSettings, Version, Versions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,31 +13,43 @@ use tempfile::tempdir;
 
 const CONNECTOR: &str = "source";
 
-/// Is opened so slowly that another life of its task begins and commits meanwhile.
+/// While it takes hold, another life of its task commits for the last time.
 struct Slow {
     log: Arc<EmbeddedLog>,
+    other: Option<Box<dyn LogWriter>>,
     polls: Arc<AtomicU64>,
 }
 
+fn commit_of(position: &[u8]) -> Commit {
+    let position = PositionEntry { partition: b"p".to_vec(), position: position.to_vec() };
+    Commit { positions: vec![position], ..Commit::default() }
+}
+
 impl Source for Slow {
+    fn hold(&mut self) -> Result<()> {
+        let mut other = self.log.writer(&WriterId { connector: CONNECTOR.to_owned(), task: 0 })?;
+        other.commit(&commit_of(b"7"))?;
+        self.other = Some(other);
+        Ok(())
+    }
+
     fn open(&mut self, _settings: &Settings, positions: &[PositionEntry]) -> Result<Schemas> {
-        assert!(positions.is_empty());
-        let mut newer = self.log.writer(&WriterId { connector: CONNECTOR.to_owned(), task: 0 })?;
-        let position = PositionEntry { partition: b"p".to_vec(), position: b"7".to_vec() };
-        newer.commit(&Commit { positions: vec![position], ..Commit::default() })?;
+        assert_eq!(positions[0].position, b"7", "read after it was held");
+        let late = self.other.take().unwrap().commit(&commit_of(b"8")).unwrap_err();
+        assert!(late.to_string().contains("a newer writer (epoch 2) has taken over"), "{late}");
         Ok(Schemas::default())
     }
 
     fn poll(&mut self, _limits: PollLimits) -> Result<Polled> {
         self.polls.fetch_add(1, Ordering::SeqCst);
-        Ok(Polled::default())
+        Err(Error::config("enough"))
     }
 
     fn close(&mut self) {}
 }
 
 #[test]
-fn a_task_that_was_overtaken_while_it_opened_polls_nothing() {
+fn a_task_holds_before_it_ends_an_earlier_life_and_reads_its_positions() {
     let dir = tempdir().unwrap();
     let log = Arc::new(EmbeddedLog::open(dir.path(), None).unwrap());
     let polls = Arc::new(AtomicU64::new(0));
@@ -57,16 +69,16 @@ fn a_task_that_was_overtaken_while_it_opened_polls_nothing() {
         retries: Retries { delay_max: Duration::from_millis(20), timeout: None },
         max_records: None,
         tolerance: Tolerance::None,
+        trial: TrialSettings { batches: 0, reject_increase: 0.0, cpu_factor: 1.0 },
     };
     let (made, counted) = (Arc::clone(&log), Arc::clone(&polls));
     let make = move || {
-        let source = Box::new(Slow { log: Arc::clone(&made), polls: Arc::clone(&counted) });
+        let source = Box::new(Slow { log: Arc::clone(&made), other: None, polls: Arc::clone(&counted) });
         Ok(Chain { source: (source, Settings::new()), transforms: Vec::new(), label: "slow".to_owned() })
     };
-    let task = SourceTask { settings, log: Arc::clone(&log) as Arc<dyn Log>, feed: None, make: Box::new(make) };
+    let versions = Versions::new(Version { label: "slow".to_owned(), make: Arc::new(make) });
+    let task = SourceTask { settings, log: Arc::clone(&log) as Arc<dyn Log>, feed: None, versions };
     let error = task.run(&Stop::default(), &TaskStats::default(), false).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Config);
-    assert!(error.to_string().contains("a newer writer (epoch 2) has taken over"), "{error}");
-    assert_eq!(polls.load(Ordering::SeqCst), 0);
+    assert_eq!((error.to_string().as_str(), polls.load(Ordering::SeqCst)), ("enough", 1));
     assert_eq!(log.positions(CONNECTOR).unwrap()[0].position, b"7");
 }

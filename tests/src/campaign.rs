@@ -107,6 +107,7 @@ fn run_one(seed: u64, options: &Options, place: &mut Place<'_>, lives: &mut Live
             Place::Kafka(start) => Some(start()?),
         };
         let mut rig = Rig::new(seed, options, broker);
+        rig.begin()?;
         lives(&mut rig, &mut totals)?;
         let ended = rig.finish(&mut totals);
         totals.found = rig.count();

@@ -2,6 +2,7 @@
 //! (`tests/fixtures/components`). Each is built at most once a process, through the host's own
 //! toolchain, and kept under `target/test-components` so that the next run finds it.
 
+use host::plugin::embed_manifest;
 use host::toolchain::build_if_needed;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -95,6 +96,52 @@ impl Plugin {
         build_if_needed(&root().join(self.folder()), &output, &say)
             .unwrap_or_else(|error| panic!("{error}; {}", error.hint().unwrap_or_default()))
     }
+}
+
+/// Another version of a component in `dir`: the same code, with a manifest that `change` makes of its own.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn version(plugin: Plugin, dir: &Path, name: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+    let manifest = std::fs::read_to_string(root().join(plugin.folder()).join("plugin.toml")).unwrap();
+    let code = without_manifest(&std::fs::read(plugin.path()).unwrap());
+    let path = dir.join(format!("{name}.wasm"));
+    std::fs::write(&path, embed_manifest(code, &change(manifest)).unwrap()).unwrap();
+    path
+}
+
+/// The first-party source under another version number.
+///
+/// # Panics
+/// As [`version`].
+pub fn wiki_source(dir: &Path, number: &str) -> PathBuf {
+    let change = |manifest: String| manifest.replace("version = \"0.1.0\"", &format!("version = \"{number}\""));
+    version(Plugin::WikiSource, dir, &format!("wiki_source-{number}"), change)
+}
+
+/// A component without its section `connector:plugin.toml`.
+fn without_manifest(component: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"connector:plugin.toml";
+    let (mut at, mut kept) = (8, component[..8].to_vec());
+    while at < component.len() {
+        // An id, a length in LEB128, and so many bytes.
+        let (mut length, mut head) = (0, 1);
+        loop {
+            let byte = component[at + head];
+            length |= usize::from(byte & 0x7f) << (7 * (head - 1));
+            head += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let section = &component[at..at + head + length];
+        let is_manifest = section[0] == 0 && section[head + 1..].starts_with(NAME);
+        if !is_manifest {
+            kept.extend_from_slice(section);
+        }
+        at += head + length;
+    }
+    kept
 }
 
 /// The root of the repository.

@@ -8,7 +8,7 @@ use host::config::{Config, RawConfig};
 use host::error::Result;
 use host::ports::log::Log;
 use host::wasm::Engines;
-use host::worker::{TaskStatus, Worker};
+use host::worker::{Swapped, TaskStatus, Worker};
 use host_emulators::Handle;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -44,6 +44,11 @@ impl Connector {
         self.keys.retain(|(known, _)| known != key);
         self.keys.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// Runs another file of its plugin.
+    pub fn plugin_file(self, path: &Path) -> Self {
+        self.set("plugin", path.display())
     }
 
     /// Takes a key away.
@@ -107,6 +112,7 @@ pub struct Running {
     worker: Worker,
     log: Arc<dyn Log>,
     served: Vec<app::Served>,
+    swaps: app::Swaps,
 }
 
 /// Starts connectors on the embedded log in `data_dir`, as `host run` does.
@@ -164,8 +170,8 @@ fn run(config: &Config, log: Arc<dyn Log>, max_records: Option<u64>) -> Result<R
     static STARTING: Mutex<()> = Mutex::new(());
     let _guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     let ends = app::Ends { max_records, once: false };
-    let app::Started { worker, served } = app::start(config, &log, engines(), runtime().handle(), ends)?;
-    Ok(Running { worker, log, served })
+    let app::Started { worker, served, swaps } = app::start(config, &log, engines(), runtime().handle(), ends)?;
+    Ok(Running { worker, log, served, swaps })
 }
 
 fn engines() -> &'static Engines {
@@ -193,6 +199,14 @@ impl Running {
     /// When there is none of that name.
     pub fn status(&self, name: &str) -> TaskStatus {
         self.worker.statuses().into_iter().find(|status| status.name == name).unwrap()
+    }
+
+    /// Swaps a connector's plugin.
+    ///
+    /// # Errors
+    /// The host's refusal.
+    pub fn swap(&self, name: &str, plugin: &Path) -> Result<Swapped> {
+        self.swaps.swap(name, plugin)
     }
 
     /// Waits until a connector is as `condition` asks, and returns it.

@@ -4,10 +4,12 @@ mod ingest;
 mod show;
 mod source;
 mod spool;
+mod swap;
 
 pub use ingest::{Served, address, data_list, data_set, open_indexer, plan_settings, row_format, spec_writer};
 pub use show::show;
 pub use spool::{open_keys, survey};
+pub use swap::Swaps;
 
 use crate::config::{Config, ConnectorConfig, ConnectorKind, LogChoice, PluginUse};
 use crate::error::Result;
@@ -17,6 +19,7 @@ use crate::ports::log::Log;
 use crate::task::Task;
 use crate::wasm::{Engines, Limits, LoadedPlugin, Trust};
 use crate::worker::{TaskSpec, Worker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -57,6 +60,8 @@ pub struct Started {
     pub worker: Worker,
     /// The ingestions; their endpoints answer as long as they are kept.
     pub served: Vec<Served>,
+    /// Swaps plugins of connectors that run; files are watched as long as it is kept.
+    pub swaps: Swaps,
 }
 
 /// Loads every plugin, then starts every connector. Nothing runs unless everything can.
@@ -65,13 +70,16 @@ pub struct Started {
 /// Class Config and Deny: a plugin or a database that cannot be loaded, or lacks a grant.
 pub fn start(config: &Config, log: &Arc<dyn Log>, engines: &Engines, runtime: &Handle, ends: Ends) -> Result<Started> {
     let parts = Parts { log, engines, runtime, max_records: ends.max_records, any_port: config.any_port };
-    let (mut specs, mut served) = (Vec::new(), Vec::new());
+    let (mut specs, mut served, mut swappable) = (Vec::new(), Vec::new(), BTreeMap::new());
     // A data set's folder is made by who writes it.
     let (readers, writers): (Vec<_>, Vec<_>) =
         config.connectors.iter().partition(|connector| matches!(connector.kind, ConnectorKind::Ingest(_)));
     for connector in writers.into_iter().chain(readers) {
         let prepared = match &connector.kind {
-            ConnectorKind::Source(source) => source::prepare(&parts, connector, source).map(|task| vec![task]),
+            ConnectorKind::Source(source) => source::prepare(&parts, connector, source).map(|(task, swaps)| {
+                swappable.insert(connector.name.clone(), swaps);
+                vec![task]
+            }),
             ConnectorKind::SpoolSink(sink) => spool::prepare_sink(&parts, connector, sink),
             ConnectorKind::SpoolSource(source) => spool::prepare_source(&parts, connector, source),
             ConnectorKind::Ingest(config) => {
@@ -83,7 +91,7 @@ pub fn start(config: &Config, log: &Arc<dyn Log>, engines: &Engines, runtime: &H
         };
         specs.extend(prepared.map_err(|error| error.context(format!("connector `{}`", connector.name)))?);
     }
-    Ok(Started { worker: Worker::start(specs)?, served })
+    Ok(Started { worker: Worker::start(specs)?, served, swaps: Swaps::start(swappable)? })
 }
 
 /// What connectors are made from.
@@ -97,11 +105,16 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn load(&self, connector: &ConnectorConfig, plugin: &PluginUse) -> Result<LoadedPlugin> {
-        let ConnectorConfig { memory_bytes, cpu, wall, .. } = *connector;
-        let limits = Limits { memory_bytes, cpu, wall, ..Limits::default() };
-        let trust = if connector.trusted { Trust::Trusted } else { Trust::Limited };
-        LoadedPlugin::load(self.engines, &plugin.package, trust, limits, &plugin.grants)
+        load(self.engines, connector, plugin)
     }
+}
+
+/// Compiles and links a plugin within its connector's limits.
+fn load(engines: &Engines, connector: &ConnectorConfig, plugin: &PluginUse) -> Result<LoadedPlugin> {
+    let ConnectorConfig { memory_bytes, cpu, wall, .. } = *connector;
+    let limits = Limits { memory_bytes, cpu, wall, ..Limits::default() };
+    let trust = if connector.trusted { Trust::Trusted } else { Trust::Limited };
+    LoadedPlugin::load(engines, &plugin.package, trust, limits, &plugin.grants)
 }
 
 /// A task of a connector, with what the worker needs to know of it.

@@ -5,7 +5,8 @@ use crate::config::{Config, ConnectorConfig, ConnectorKind};
 use crate::error::Result;
 use crate::ports::log::Log;
 use crate::record::now_ms;
-use crate::serve::{Board, EditCounter, Hop, Server, ServerSettings, board};
+use crate::serve::{Board, EditCounter, Hop, Server, ServerSettings, board, swaps};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -31,7 +32,9 @@ pub fn show(
         started_ms: now_ms(),
     };
     let settings = ServerSettings { any_port: config.any_port, ..ServerSettings::plain(listen) };
-    let server = Server::start(runtime, &settings, board(shown));
+    let swap = started.swaps.clone();
+    let swap = swaps(Arc::new(move |connector: &str, plugin: &Path| swap.swap(connector, plugin)));
+    let server = Server::start(runtime, &settings, board(shown).merge(swap));
     server.map(Some).map_err(|error| error.context("option `listeners`"))
 }
 

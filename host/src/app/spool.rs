@@ -11,7 +11,7 @@ use crate::io::qumulo::QumuloFiles;
 use crate::ports::files::Files;
 use crate::ports::log::WriterId;
 use crate::spool::{Content, Fence, SpoolSink, SpoolSinkSettings, SpoolSource, SpoolSourceSettings, Survey};
-use crate::task::{Chain, SinkSettings, SinkTask, SourceTask};
+use crate::task::{Chain, SinkSettings, SinkTask, SourceTask, Version, Versions};
 use crate::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust};
 use crate::worker::TaskSpec;
 use sha2::{Digest, Sha256};
@@ -147,7 +147,9 @@ pub(super) fn prepare_source(
             Ok(Chain { source: (source, Settings::new()), transforms: Vec::new(), label: label.clone() })
         };
         let settings = task_settings(connector, task, &config.output);
-        let task_object = SourceTask { settings, log: Arc::clone(parts.log), feed: None, make: Box::new(make) };
+        // Its code is the host's own; the layout goes on as it is.
+        let versions = Versions::new(Version { label: plugin.clone(), make: Arc::new(make) });
+        let task_object = SourceTask { settings, log: Arc::clone(parts.log), feed: None, versions };
         task_spec(connector, task, &config.output.topic, plugin, Box::new(task_object))
     };
     Ok((0..connector.tasks_max).map(spec).collect())

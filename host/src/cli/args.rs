@@ -53,10 +53,37 @@ host demo --live --druid http://localhost:8888")]
         #[command(subcommand)]
         command: IngestCommand,
     },
+    /// Ask a host that runs: swap the plugin of a connector
+    Connector {
+        #[command(subcommand)]
+        command: ConnectorCommand,
+    },
     /// Make keys that files are sealed with, look at them, change who can open what is sealed
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConnectorCommand {
+    /// Let another version of a source's plugin take over while records flow
+    ///
+    /// The new version is compiled and checked beside the one that runs, and takes over between two batches: the feed
+    /// stays connected, no record is lost or doubled. One that does worse in its first batches is taken back.
+    #[command(after_help = "Example:\n  host connector swap wikipedia --plugin wiki_source-0.2.0.wasm")]
+    Swap {
+        /// Name of the connector
+        name: String,
+        /// The new component
+        #[arg(long, value_name = "FILE")]
+        plugin: PathBuf,
+        /// The host's `listeners`
+        #[arg(long, default_value = "http://127.0.0.1:8083")]
+        url: String,
+        /// How the result is printed
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
 }
 

@@ -4,6 +4,7 @@
 //! Standard output holds results only; what the host is doing goes to standard error.
 
 mod args;
+mod connector;
 mod demo;
 mod dlq;
 mod emulate;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Spool { command } => spool::spool(command),
         Command::Ingest { command } => ingest::ingest(command),
         Command::Keys { command } => keys::keys(command),
+        Command::Connector { command } => connector::connector(command),
     };
     let (error, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,

@@ -9,11 +9,12 @@ use super::plugins;
 use super::raw::{RawConfig, RawConnector};
 use super::source::{self, SourceConfig, check_source};
 use super::spool::{self, SpoolSinkConfig, SpoolSourceConfig, check_spool_sink, check_spool_source};
-use crate::connector::{Retries, Tolerance};
+use crate::connector::{Retries, Tolerance, TrialSettings};
 use crate::error::{Error, Result};
 use crate::ports::log::{KafkaSettings, check_topic_name};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub struct ConnectorConfig {
     pub retries: Retries,
     /// What is done about rejected inputs.
     pub tolerance: Tolerance,
+    /// What is asked of a new version of its plugin.
+    pub trial: TrialSettings,
     /// How long a task may take to stop.
     pub stop_timeout: Duration,
     /// Restarts in a row.
@@ -81,7 +84,7 @@ pub struct ConnectorConfig {
 #[derive(Debug, Clone)]
 pub enum ConnectorKind {
     /// A source plugin.
-    Source(SourceConfig),
+    Source(Box<SourceConfig>),
     /// Topics to spool files.
     SpoolSink(SpoolSinkConfig),
     /// Spool files to a topic.
@@ -142,7 +145,7 @@ fn check_connector(name: &str, raw: &RawConnector, all: &BTreeMap<String, RawCon
     match raw.keys.get("connector.class").map_or("plugin", String::as_str) {
         "plugin" => {
             let package = plugins::read(&raw.folder, &raw.keys, "source")?;
-            let kind = ConnectorKind::Source(check_source(raw, &package)?);
+            let kind = ConnectorKind::Source(Box::new(check_source(raw, &package)?));
             check_common(name, &source::lookup(raw, &package), kind)
         }
         "spool-sink" => {
@@ -174,6 +177,7 @@ fn check_common(name: &str, keys: &Lookup<'_>, kind: ConnectorKind) -> Result<Co
         batch_bytes: keys.number("batch.max.bytes", 1024, 64 << 20)?,
         retries: check_retries(keys)?,
         tolerance: check_tolerance(keys)?,
+        trial: check_trial(keys)?,
         stop_timeout: keys.millis("task.shutdown.graceful.timeout.ms", 1)?,
         restart_max: keys.number("restart.max", 0, 1_000_000)?,
         memory_bytes: keys.number("memory.max.bytes", 1 << 20, 4 << 30)?,
@@ -186,6 +190,24 @@ fn check_retries(keys: &Lookup<'_>) -> Result<Retries> {
     let timeout: i64 = keys.number("errors.retry.timeout", -1, 366 * 24 * 3600 * 1000)?;
     let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
     Ok(Retries { delay_max: keys.millis("errors.retry.delay.max.ms", 1)?, timeout })
+}
+
+fn check_trial(keys: &Lookup<'_>) -> Result<TrialSettings> {
+    let number = |name: &str, range: RangeInclusive<f64>| {
+        let number: f64 = keys.parse(name)?.unwrap_or(*range.end());
+        match range.contains(&number) {
+            true => Ok(number),
+            false => {
+                let (least, most) = range.into_inner();
+                Err(Error::config(format!("option `{name}` is `{number}`, expected {least} to {most}")))
+            }
+        }
+    };
+    Ok(TrialSettings {
+        batches: keys.number("plugin.trial.batches", 0, 1_000_000_000)?,
+        reject_increase: number("plugin.trial.reject.increase", 0.0..=1.0)?,
+        cpu_factor: number("plugin.trial.cpu.factor", 1.0..=1e6)?,
+    })
 }
 
 fn check_tolerance(keys: &Lookup<'_>) -> Result<Tolerance> {

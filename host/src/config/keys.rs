@@ -83,6 +83,19 @@ pub(super) const COMMON_KEYS: &[Key] = &[
     key("batch.max.bytes", Int, Some("4194304"), "bytes taken at once, about"),
     key("task.shutdown.graceful.timeout.ms", Long, Some("5000"), "how long a task may take to stop"),
     key("restart.max", Int, Some("10"), "restarts of a failed task in a row before it stays failed"),
+    key("plugin.trial.batches", Long, Some("100"), "batches for which a new version is on trial; 0: none"),
+    key(
+        "plugin.trial.reject.increase",
+        Text,
+        Some("0.1"),
+        "share of inputs, 0 to 1, that a version on trial may reject more than the one before",
+    ),
+    key(
+        "plugin.trial.cpu.factor",
+        Text,
+        Some("5"),
+        "how many times the CPU time of the version before an input may take in a trial",
+    ),
     key("memory.max.bytes", Long, Some("268435456"), "linear memory of an instance"),
     key("cpu.max.ms", Long, Some("5000"), "CPU time of one call, unless trusted"),
     key("call.timeout.ms", Long, Some("60000"), "wall time of one call"),
@@ -104,6 +117,7 @@ pub(super) const OUTPUT_KEYS: &[Key] = &[
 
 /// Keys of source plugins.
 pub(super) const SOURCE_KEYS: &[Key] = &[
+    key("plugin.watch", Boolean, Some("false"), "a new version of the plugin's file takes over while it runs"),
     key("grants", List, None, "capabilities lent to the plugin: `feed`, `geoip`"),
     key("key.converter.schemas.enable", Boolean, Some("true"), "keys as `{\"schema\":…,\"payload\":…}`"),
     key("value.converter.schemas.enable", Boolean, Some("true"), "values as `{\"schema\":…,\"payload\":…}`"),

@@ -9,7 +9,7 @@ use super::raw::RawConnector;
 use crate::error::{Error, Result};
 use crate::plugin::Package;
 use crate::ports::feed::FeedSettings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A source plugin, checked.
 #[derive(Debug, Clone)]
@@ -28,6 +28,24 @@ pub struct SourceConfig {
     pub geoip_database: Option<PathBuf>,
     /// The feed, where one is lent.
     pub feed: Option<FeedSettings>,
+    /// Whether the plugin's file is watched, and its next version takes over.
+    pub watch: bool,
+    raw: RawConnector,
+}
+
+impl SourceConfig {
+    /// The same with another version of the plugin: it has to accept the options that are set, and gets no
+    /// capability that the running one has not.
+    ///
+    /// # Errors
+    /// Class Config: a file that is no source plugin, or options that it does not have. Class Deny: it wants more.
+    pub fn replaced(&self, plugin: &Path) -> Result<Self> {
+        let mut raw = RawConnector { grant_all: false, ..self.raw.clone() };
+        raw.keys.insert("plugin".to_owned(), plugin.display().to_string());
+        raw.keys.insert("grants".to_owned(), self.source.grants.join(","));
+        let package = plugins::read(&raw.folder, &raw.keys, "source")?;
+        check_source(&raw, &package)
+    }
 }
 
 /// Checks what a source has of its own; `package` was read by the caller.
@@ -64,6 +82,8 @@ pub(super) fn check_source(raw: &RawConnector, package: &Package) -> Result<Sour
         value_schemas,
         geoip_database,
         feed,
+        watch: keys.flag("plugin.watch")?,
+        raw: raw.clone(),
         source: PluginUse { package: package.clone(), settings, grants },
     })
 }

@@ -1,4 +1,4 @@
-//! What a task bears: rejected inputs, and failures that may pass.
+//! What a task bears: rejected inputs, failures that may pass, a new version of its plugin.
 
 use std::time::Duration;
 
@@ -21,4 +21,15 @@ pub struct Retries {
     pub delay_max: Duration,
     /// When the task is given up, counted from the first of the failures in a row; none: never.
     pub timeout: Option<Duration>,
+}
+
+/// What is asked of a new version.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrialSettings {
+    /// Batches that the trial lasts; 0: there is none.
+    pub batches: u64,
+    /// Share of inputs that it may reject more than the version before, 0 to 1.
+    pub reject_increase: f64,
+    /// How many times as much CPU time an input may take.
+    pub cpu_factor: f64,
 }

@@ -7,3 +7,4 @@ pub mod geoip;
 pub mod kafka;
 pub mod local;
 pub mod qumulo;
+pub mod rest;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where to listen.
@@ -160,6 +161,12 @@ pub trait Feed: Send + Sync {
 
     /// Gives again what was read since the last commit; returns how many frames that are.
     fn rewind(&self) -> usize;
+
+    /// A feed of its own that gives the latest committed frames once and is closed then: to try a plugin on them.
+    /// None: it keeps none.
+    fn rehearsal(&self) -> Option<Arc<dyn Feed>> {
+        None
+    }
 
     /// What it says of itself.
     fn status(&self) -> FeedStatus;

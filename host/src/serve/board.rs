@@ -95,6 +95,8 @@ fn shown(hop: &Hop, statuses: &[TaskStatus]) -> Value {
     let trouble = of_it.iter().find_map(|status| status.counts.trouble.clone());
     let trace = of_it.iter().find_map(|status| status.state.trace().map(str::to_owned));
     let feed = of_it.iter().find_map(|status| status.feed.as_ref()).map(|feed| feed.endpoint.clone());
+    let swaps = of_it.iter().flat_map(|status| &status.counts.swaps);
+    let swaps = swaps.map(|(at_ms, what)| json!({ "at_ms": at_ms, "what": what }));
     let tasks = of_it.iter().map(|status| json!({ "id": status.task, "state": status.state.name() }));
     json!({
         "name": hop.name, "kind": hop.kind, "from": hop.from, "to": hop.to,
@@ -103,7 +105,7 @@ fn shown(hop: &Hop, statuses: &[TaskStatus]) -> Value {
         "records": sum(&|status| status.counts.records), "bytes": sum(&|status| status.counts.bytes),
         "rejected": sum(&|status| status.counts.rejected), "skipped": sum(&|status| status.counts.skips.values().sum()),
         "lag": (!lags.is_empty()).then(|| lags.iter().sum::<u64>()),
-        "trouble": trouble, "trace": trace, "feed": feed,
+        "trouble": trouble, "trace": trace, "feed": feed, "swaps": Value::from_iter(swaps),
     })
 }
 

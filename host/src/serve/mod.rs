@@ -1,7 +1,7 @@
 //! What the host answers over HTTP: the ingestion endpoint, and the page that shows a pipeline.
 //!
 //! `server` holds connections within bounds, `access` says who may, `endpoint` and `body` give out batches,
-//! `board` and `edits` are the page's numbers.
+//! `board` and `edits` are the page's numbers, `swap` changes plugins.
 
 mod access;
 mod board;
@@ -10,9 +10,11 @@ mod edits;
 mod endpoint;
 mod range;
 mod server;
+mod swap;
 
 pub use access::Access;
 pub use board::{Board, Hop, board};
 pub use edits::EditCounter;
 pub use endpoint::{Endpoint, endpoint};
 pub use server::{Server, ServerLimits, ServerSettings, TlsFiles};
+pub use swap::{Swap, swaps};

@@ -1,11 +1,14 @@
-//! One life of a source: open, then poll, transform, convert, commit, until it is to stop.
+//! One life of a source: open, then poll, transform, convert, commit, until it is to stop. Between two batches it may
+//! change over to another version of its plugin.
 //!
 //! Invariants:
 //! - records, dead letters and positions of the same input are in one commit, so neither a crash
 //!   nor an error loses or repeats any of them;
 //! - the feed forgets frames only after the commit that covers them;
 //! - an input that kills the plugin is found by giving the inputs in question one at a time, and
-//!   becomes a dead letter; the others go through.
+//!   becomes a dead letter; the others go through;
+//! - versions change over at a commit, where nothing is in hand; a new one that does worse in its trial is
+//!   taken back with all that it gave since its last commit, which the old one is given again.
 
 use super::Task;
 use super::converter::Converter;
@@ -15,12 +18,17 @@ use super::rejections::Rejections;
 use super::retry::{Backoff, until_done};
 use super::stats::TaskStats;
 use super::stop::Stop;
-use crate::connector::{PollLimits, Polled, Rejected, Retries, Schemas, Settings, Source, Tolerance, Transform};
+use super::trial::{Pace, Trial};
+use super::versions::Versions;
+use crate::connector::{
+    PollLimits, Polled, Rejected, Retries, Schemas, Settings, Source, Tolerance, Transform, TrialSettings,
+};
 use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::feed::Feed;
-use crate::ports::log::{Commit, Log, LogWriter, TopicSpec, WriterId};
+use crate::ports::log::{Log, LogWriter, PositionEntry, TopicSpec, WriterId};
 use crate::record::Batch;
+use cpu_time::ThreadTime;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +68,8 @@ pub struct TaskSettings {
     pub max_records: Option<u64>,
     /// What is done about rejected inputs.
     pub tolerance: Tolerance,
+    /// What is asked of a new version.
+    pub trial: TrialSettings,
 }
 
 /// A source with its transforms, ready to be opened.
@@ -80,8 +90,8 @@ pub struct SourceTask {
     pub log: Arc<dyn Log>,
     /// The connector's feed, if it has one.
     pub feed: Option<Arc<dyn Feed>>,
-    /// Makes new instances; called on the task's own thread.
-    pub make: Box<dyn Fn() -> Result<Chain> + Send>,
+    /// Makes instances, of the version that is to run.
+    pub versions: Arc<Versions>,
 }
 
 impl Task for SourceTask {
@@ -95,21 +105,30 @@ impl Task for SourceTask {
         let id = WriterId { connector: settings.connector.clone(), task: settings.task };
         let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
         until_done(stop, stats, retries, || self.log.create_topic(&settings.topic, spec))?;
+        let mut chain = self.make_version(stats)?;
+        chain.source.0.hold()?;
         let mut writer = until_done(stop, stats, retries, || match settings.exactly_once {
             true => self.log.writer(&id),
             false => self.log.repeating_writer(&id),
         })?;
         let positions = until_done(stop, stats, retries, || self.log.positions(&settings.connector))?;
-        let mut chain = (self.make)()?;
-        let schemas = chain.open(&positions)?;
-        // Opening may have taken long, or something from a newer task: none may have written since the positions
-        // were read.
-        until_done(stop, stats, retries, || writer.commit(&Commit::default()))?;
+        let (mut chain, schemas) = self.open_version(chain, stats, &positions)?;
         let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
         let suspects = if suspect { again } else { 0 };
         let rejections = Rejections::new(settings.tolerance);
         let (writer, letters_topic) = (writer.as_mut(), false);
-        let mut life = Life { task: self, stop, stats, writer, converter, suspects, letters_topic, rejections };
+        let mut life = Life {
+            task: self,
+            stop,
+            stats,
+            writer,
+            converter,
+            suspects,
+            letters_topic,
+            rejections,
+            pace: Pace::default(),
+            trial: self.versions.is_on_trial().then(|| Trial::begin(settings.trial, Pace::default())).flatten(),
+        };
         let ended = life.run(&mut chain);
         match &ended {
             // A defect: the instance is not to be called again.
@@ -121,7 +140,7 @@ impl Task for SourceTask {
 }
 
 impl Chain {
-    fn open(&mut self, positions: &[crate::ports::log::PositionEntry]) -> Result<Schemas> {
+    pub(super) fn open(&mut self, positions: &[PositionEntry]) -> Result<Schemas> {
         let (source, settings) = &mut self.source;
         let mut schemas = source.open(settings, positions)?;
         for (transform, settings, _) in &mut self.transforms {
@@ -131,16 +150,21 @@ impl Chain {
     }
 }
 
-struct Life<'a> {
-    task: &'a SourceTask,
-    stop: &'a Stop,
-    stats: &'a TaskStats,
+/// One life, from its open instance to its end.
+pub(super) struct Life<'a> {
+    pub(super) task: &'a SourceTask,
+    pub(super) stop: &'a Stop,
+    pub(super) stats: &'a TaskStats,
     writer: &'a mut dyn LogWriter,
-    converter: Converter,
+    pub(super) converter: Converter,
     // Inputs still to be given one at a time.
     suspects: usize,
     letters_topic: bool,
     rejections: Rejections,
+    // What the version that runs did in this life.
+    pub(super) pace: Pace,
+    // Held against the version before.
+    pub(super) trial: Option<Trial>,
 }
 
 impl Life<'_> {
@@ -155,12 +179,18 @@ impl Life<'_> {
                 self.commit(chain, pending)?;
                 return Ok(());
             }
+            if let Some(asked) = self.task.versions.take_asked() {
+                self.commit(chain, std::mem::take(&mut pending))?;
+                let changed = self.change_over(chain, &asked.version);
+                asked.answer(changed);
+            }
             let one_by_one = self.suspects > 0;
             let limits = PollLimits {
                 max_records: if one_by_one { 1 } else { capped(settings.batch_records, wanted) },
                 max_bytes: settings.batch_bytes,
                 wait: pending.time_left(settings.commit_interval).map_or(POLL_WAIT, |left| left.min(POLL_WAIT)),
             };
+            let before = ThreadTime::now();
             let polled = match chain.source.0.poll(limits) {
                 Ok(polled) => {
                     if trouble.take().is_some() {
@@ -177,6 +207,11 @@ impl Life<'_> {
                     self.stop.wait(wait);
                     continue;
                 }
+                Err(error) if error.class() == ErrorClass::Bug && self.trial.is_some() => {
+                    pending = Pending::default();
+                    self.take_back(chain, &error)?;
+                    continue;
+                }
                 Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
                     self.give_up_input(chain, &error)?;
                     return Err(error);
@@ -188,7 +223,12 @@ impl Life<'_> {
                     return Err(error);
                 }
             };
-            let idle = match self.gather(chain, polled, &mut pending) {
+            let idle = match self.gather(chain, polled, &mut pending, before) {
+                Err(error) if error.class() != ErrorClass::Retry && self.trial.is_some() => {
+                    pending = Pending::default();
+                    self.take_back(chain, &error)?;
+                    continue;
+                }
                 Err(error) if error.class() == ErrorClass::Bug && one_by_one => {
                     self.give_up_input(chain, &error)?;
                     return Err(error);
@@ -206,7 +246,7 @@ impl Life<'_> {
     }
 
     /// Takes one poll through transforms and converter into `pending`; true if there was nothing.
-    fn gather(&mut self, chain: &mut Chain, polled: Polled, pending: &mut Pending) -> Result<bool> {
+    fn gather(&mut self, chain: &mut Chain, polled: Polled, pending: &mut Pending, before: ThreadTime) -> Result<bool> {
         let settings = &self.task.settings;
         let Polled { mut records, rejects, skips, positions } = polled;
         if records.is_empty() && rejects.is_empty() && skips.is_empty() && positions.is_empty() {
@@ -239,7 +279,21 @@ impl Life<'_> {
             pending.batches.push(converted);
         }
         pending.add_positions(positions);
-        self.rejections.add(inputs, pending.rejected - rejected, reason.as_deref())?;
+        let rejected = pending.rejected - rejected;
+        self.rejections.add(inputs, rejected, reason.as_deref())?;
+        let cpu = before.elapsed();
+        self.pace.add(inputs, rejected, cpu);
+        if let Some(trial) = &mut self.trial
+            && trial.judge(inputs, rejected, cpu)?
+        {
+            self.trial = None;
+            self.task.versions.pass();
+            tracing::info!(
+                connector = settings.connector,
+                plugin = chain.label,
+                "the new version has passed its trial"
+            );
+        }
         Ok(false)
     }
 

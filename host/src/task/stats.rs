@@ -1,6 +1,7 @@
 //! What a task counts. Read at any time by whoever shows it.
 
-use std::collections::BTreeMap;
+use crate::record::now_ms;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -8,6 +9,8 @@ use std::time::Instant;
 /// Reasons are a plugin's constants; one that makes them up shares a counter after this many.
 const MAX_REASONS: usize = 100;
 const MAX_REASON_BYTES: usize = 200;
+/// Changes of versions that are remembered.
+const MAX_SWAPS: usize = 20;
 const OTHER_REASONS: &str = "(other reasons)";
 
 /// Counts under a reason, in bounded room.
@@ -29,6 +32,8 @@ pub struct TaskStats {
     backlog: Mutex<Option<u64>>,
     skips: Mutex<BTreeMap<String, u64>>,
     trouble: Mutex<Option<String>>,
+    plugin: Mutex<Option<String>>,
+    swaps: Mutex<VecDeque<(i64, String)>>,
     first_commit: OnceLock<Instant>,
 }
 
@@ -53,6 +58,10 @@ pub struct Counts {
     pub skips: BTreeMap<String, u64>,
     /// What is being tried again, if something is.
     pub trouble: Option<String>,
+    /// Plugin name and version of the version that runs; none: that of the start.
+    pub plugin: Option<String>,
+    /// The latest changes of versions: when, milliseconds since 1970 UTC, and from which to which.
+    pub swaps: Vec<(i64, String)>,
 }
 
 impl TaskStats {
@@ -95,6 +104,20 @@ impl TaskStats {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
+    /// Notes which version runs.
+    pub fn set_plugin(&self, label: String) {
+        *self.plugin.lock().unwrap_or_else(PoisonError::into_inner) = Some(label);
+    }
+
+    /// Notes a change of versions.
+    pub fn add_swap(&self, what: String) {
+        let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
+        swaps.push_back((now_ms(), what));
+        if swaps.len() > MAX_SWAPS {
+            swaps.pop_front();
+        }
+    }
+
     /// Records committed so far.
     pub fn records(&self) -> u64 {
         self.records.load(Relaxed)
@@ -122,6 +145,8 @@ impl TaskStats {
             backlog: *self.backlog.lock().unwrap_or_else(PoisonError::into_inner),
             skips: self.skips.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            plugin: self.plugin.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            swaps: self.swaps.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, OrError, Result};
 use crate::plugin::Package;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Inlining};
 
@@ -19,11 +19,11 @@ pub enum Trust {
     Trusted,
 }
 
-/// Both engines, made when first needed.
-#[derive(Debug)]
+/// Both engines, made when first needed. Clones share them.
+#[derive(Debug, Clone)]
 pub struct Engines {
-    limited: OnceLock<Engine>,
-    trusted: OnceLock<Engine>,
+    limited: Arc<OnceLock<Engine>>,
+    trusted: Arc<OnceLock<Engine>>,
     cache: Option<PathBuf>,
 }
 
@@ -31,7 +31,7 @@ impl Engines {
     /// Engines that keep compiled components below the user's cache folder, where there is one.
     pub fn new() -> Self {
         let cache = dirs::cache_dir().map(|dir| dir.join("connector-host").join("components"));
-        Engines { limited: OnceLock::new(), trusted: OnceLock::new(), cache }
+        Engines { limited: Arc::default(), trusted: Arc::default(), cache }
     }
 
     /// Engines that keep nothing.

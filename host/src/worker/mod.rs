@@ -4,5 +4,6 @@
 mod status;
 mod supervisor;
 
+pub use crate::task::Swapped;
 pub use status::{TaskState, TaskStatus};
 pub use supervisor::{TaskSpec, Watch, Worker};

@@ -158,14 +158,15 @@ impl Running {
     }
 
     fn status(&self) -> TaskStatus {
+        let counts = self.stats.counts();
         let first = self.stats.first_commit().map(|at| at.duration_since(self.began).as_millis());
         TaskStatus {
             name: self.name.clone(),
             task: self.number,
             topic: self.topic.clone(),
-            plugin: self.plugin.clone(),
+            plugin: counts.plugin.clone().unwrap_or_else(|| self.plugin.clone()),
             state: self.state(),
-            counts: self.stats.counts(),
+            counts,
             restarts: self.restarts.load(Relaxed),
             feed: self.feed.as_ref().map(|feed| feed.status()),
             first_commit_ms: first.and_then(|millis| u64::try_from(millis).ok()),

@@ -266,7 +266,7 @@ impl Bench {
         let log = app::open_log(&config.log).expect("log");
         let handle = self.runtime.handle();
         let started = app::start(&config, &log, &Engines::new(), handle, Ends::default()).expect("pipeline");
-        let Started { mut worker, served } = started;
+        let Started { mut worker, served, .. } = started;
 
         let query = json!({ "query": format!("SELECT COUNT(*) AS \"rows\" FROM \"{TOPIC}\"") }).to_string();
         let client = reqwest::Client::builder().no_proxy().build().expect("client");

@@ -21,6 +21,8 @@ const PLACE_WITHIN: Duration = Duration::from_secs(60);
 const KILL_WITHIN_MS: u64 = 900;
 /// Share of all lives that end at a named place, in percent.
 const AT_POINTS: u64 = 50;
+/// Share of all lives in which a plugin is swapped, beside what is drawn.
+const SWAPPED: u64 = 50;
 /// Share of the others that are ended while they start.
 const AT_START: u64 = 15;
 
@@ -55,12 +57,14 @@ pub enum Harm {
     DruidNoLeader,
     /// Druid forgets its tasks.
     DruidForgot,
+    /// Another version of the source's plugin takes over while records flow.
+    PluginSwapped,
     /// The broker is killed and started again; the embedded log has none.
     BrokerKilled,
 }
 
 impl Harm {
-    const ALL: [Harm; 15] = [
+    const ALL: [Harm; 16] = [
         Harm::FilerUnauthorized,
         Harm::FilerUnavailable,
         Harm::FilerSlow,
@@ -75,6 +79,7 @@ impl Harm {
         Harm::DruidFailedTask,
         Harm::DruidNoLeader,
         Harm::DruidForgot,
+        Harm::PluginSwapped,
         Harm::BrokerKilled,
     ];
 
@@ -95,6 +100,7 @@ impl Harm {
             Harm::DruidFailedTask => "druid_failed_task",
             Harm::DruidNoLeader => "druid_no_leader",
             Harm::DruidForgot => "druid_forgot",
+            Harm::PluginSwapped => "plugin_swapped",
             Harm::BrokerKilled => "broker_killed",
         }
     }
@@ -121,6 +127,7 @@ impl Harm {
             }
             Harm::DruidNoLeader => rig.druid().fault(OverlordFault::NoLeader(times)),
             Harm::DruidForgot => rig.druid().fault(OverlordFault::ForgetTasks),
+            Harm::PluginSwapped => return Ok(rig.swap(dice)),
             Harm::BrokerKilled => match rig.broker() {
                 Some(broker) => broker.kill_and_restart()?,
                 None => return Ok(false),
@@ -196,7 +203,10 @@ pub(super) fn die_at(rig: &mut Rig, point: CrashPoint, totals: &mut Totals) -> R
 pub(super) fn live(rig: &mut Rig, dice: &mut Dice, totals: &mut Totals) -> Result<(), String> {
     rig.filers().into_iter().for_each(|store| store.fault(QumuloFault::DiskFull(false)));
     let end = End::draw(dice);
-    let harms: Vec<Harm> = (0..dice.below(3)).map(|_| *dice.pick(&Harm::ALL)).collect();
+    let mut harms: Vec<Harm> = (0..dice.below(3)).map(|_| *dice.pick(&Harm::ALL)).collect();
+    if dice.happens(SWAPPED) {
+        harms.push(Harm::PluginSwapped);
+    }
     // Another component in the chain than in the life before, and each with a way of its own to fail.
     let (guest, kind) = *dice.pick(&GUESTS);
     *totals.harms.entry(kind).or_default() += 1;
@@ -212,7 +222,10 @@ pub(super) fn live(rig: &mut Rig, dice: &mut Dice, totals: &mut Totals) -> Resul
             rig.wait_ready()?;
             Instant::now() + after
         }
-        End::At(..) => began + POINT_WITHIN,
+        End::At(..) => {
+            rig.wait_ready()?;
+            began + POINT_WITHIN
+        }
     };
     for harm in harms {
         if harm.happen(rig, dice)? {

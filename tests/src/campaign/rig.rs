@@ -2,9 +2,10 @@
 
 use super::totals::{Found, Totals};
 use super::{Broker, Options};
+use crate::dice::Dice;
 use crate::feeds;
 use crate::ingest::{self, Druid};
-use crate::plugins::Plugin;
+use crate::plugins::{self, Plugin};
 use crate::program::{self, Program};
 use crate::records::payload;
 use crate::spool::{Pipeline, RECORDS, Store, read_all};
@@ -16,13 +17,17 @@ use host::ports::log::{KafkaSettings, Log, StoredRecord};
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::{Handle, eventstreams};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Longest time that the last life of a run may take to get everything through.
 const FINISH_WITHIN: Duration = Duration::from_secs(180);
 /// Longest time that a host takes to be ready, on a machine that does much else.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for a swap: its task may be waiting for what is hurt just now.
+const SWAP_WITHIN: Duration = Duration::from_secs(2);
 /// Name of the connector that reads the feed.
 const SOURCE: &str = "feed-source";
 /// What a life takes on the average, which decides how fast the feed is.
@@ -39,6 +44,9 @@ pub(super) struct Rig {
     /// Opened when it is first there.
     log: Option<Box<dyn Log>>,
     ingest: Connector,
+    /// Where the host takes swaps, and the versions it is given.
+    listen: u16,
+    versions: [PathBuf; 2],
     host: Option<(Program, Instant)>,
     /// Identifiers that the topic is to hold.
     expected: Vec<String>,
@@ -64,7 +72,9 @@ impl Rig {
             .set("task.max.attempts", 100)
             .set("schedule", "200ms")
             .set("listen", format!("127.0.0.1:{}", feeds::free_port()));
-        Rig { pipeline, druid, feed, broker, log: None, ingest, host: None, expected, end: None }
+        let versions = ["0.2.0", "0.3.0"].map(|number| plugins::wiki_source(pipeline.dir.path(), number));
+        let listen = feeds::free_port();
+        Rig { listen, versions, pipeline, druid, feed, broker, log: None, ingest, host: None, expected, end: None }
     }
 
     pub(super) fn filers(&self) -> [&Store; 2] {
@@ -98,7 +108,23 @@ impl Rig {
         self.host = Some((Program::start(command), Instant::now()));
     }
 
-    fn config(&self, guest: &str) -> std::path::PathBuf {
+    /// A first life, until something is committed: before that a feed has no place to go on from, and begins where
+    /// it is when somebody comes.
+    pub(super) fn begin(&mut self) -> Result<(), String> {
+        self.start("", None);
+        self.wait_ready()?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while self.topic_end().is_none_or(|end| end == 0) {
+            if Instant::now() >= deadline {
+                return Err(format!("nothing was committed within {READY_WITHIN:?}: {}", self.kill().2));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+        Ok(())
+    }
+
+    fn config(&self, guest: &str) -> PathBuf {
         let source = Connector::new(SOURCE, Plugin::WikiSource)
             .eventstreams(&self.feed)
             .set("topic", RECORDS)
@@ -113,16 +139,33 @@ impl Rig {
         let [to_spool, from_spool, to_data_set] = self.pipeline.connectors();
         let small = |connector: Connector| connector.set("rotation.max.records", 40).set("rotation.max.age.ms", 100);
         let connectors = [source, small(to_spool), from_spool, small(to_data_set), self.ingest.clone()];
-        match &self.broker {
-            None => self.pipeline.config("host.toml", &connectors),
-            Some(broker) => {
-                let mut text = format!("[worker]\n\"bootstrap.servers\" = '{}'\n", broker.bootstrap());
-                connectors.iter().for_each(|connector| text.push_str(&connector.to_toml()));
-                let path = self.pipeline.dir.path().join("host.toml");
-                std::fs::write(&path, text).unwrap();
-                path
-            }
-        }
+        let log = match &self.broker {
+            None => format!("data.dir = '''{}'''", self.pipeline.data_dir().display()),
+            Some(broker) => format!("\"bootstrap.servers\" = '{}'", broker.bootstrap()),
+        };
+        let mut text = format!("[worker]\n{log}\nlisteners = 'http://127.0.0.1:{}'\n", self.listen);
+        connectors.iter().for_each(|connector| text.push_str(&connector.to_toml()));
+        let path = self.pipeline.dir.path().join("host.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Lets another version of the source's plugin take over; false: the host is not there, or ends meanwhile.
+    pub(super) fn swap(&self, dice: &mut Dice) -> bool {
+        let body = format!(r#"{{"plugin": "{}"}}"#, dice.pick(&self.versions).display());
+        let request = format!(
+            "POST /v1/connectors/{SOURCE}/swap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], self.listen)), SWAP_WITHIN)?;
+            stream.set_read_timeout(Some(SWAP_WITHIN))?;
+            stream.write_all(request.as_bytes())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        };
+        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     /// Waits until the host works, or has ended.

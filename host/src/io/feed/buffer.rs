@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 
 /// What a frame costs beside its bytes.
 const OVERHEAD: usize = std::mem::size_of::<Frame>();
+/// How much of what was committed is kept for rehearsals.
+const RECENT_FRAMES: usize = 256;
+const RECENT_BYTES: usize = 256 << 10;
 
 /// One frame as received.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ struct State {
     // Frames at the front that were read and not committed.
     taken: usize,
     bytes: usize,
+    // The latest ones that were committed.
+    recent: VecDeque<Frame>,
     received: u64,
     overflowed: u64,
     closed: bool,
@@ -141,10 +146,30 @@ impl Buffer {
     pub(super) fn commit(&self) {
         let mut state = self.lock();
         let taken = std::mem::take(&mut state.taken);
-        let freed: usize = state.frames.drain(..taken).map(|frame| frame.cost()).sum();
-        state.bytes = state.bytes.saturating_sub(freed);
+        let State { frames, recent, bytes, .. } = &mut *state;
+        for frame in frames.drain(..taken) {
+            *bytes = bytes.saturating_sub(frame.cost());
+            recent.push_back(frame);
+            if recent.len() > RECENT_FRAMES {
+                recent.pop_front();
+            }
+        }
         drop(state);
         self.room.notify_waiters();
+    }
+
+    /// A buffer that holds the latest committed frames and no others, ever.
+    pub(super) fn rehearsal(&self) -> Self {
+        let state = self.lock();
+        let mut bytes = 0;
+        let fits = |frame: &&Frame| {
+            bytes += frame.cost();
+            bytes <= RECENT_BYTES
+        };
+        let mut frames: VecDeque<Frame> = state.recent.iter().rev().take_while(fits).cloned().collect();
+        frames.make_contiguous().reverse();
+        let state = State { received: frames.len() as u64, frames, closed: true, ..State::default() };
+        Buffer { state: Mutex::new(state), filled: Condvar::new(), room: Notify::new(), max_bytes: RECENT_BYTES }
     }
 
     /// Gives what was read once more; how many frames that is.
@@ -223,6 +248,20 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(5), pushing).await.unwrap().unwrap();
         assert_eq!(read(&buffer, 9), "b");
         assert_eq!(buffer.counts().overflowed, 0);
+    }
+
+    #[test]
+    fn a_rehearsal_has_the_latest_frames_that_were_committed() {
+        let buffer = Buffer::new(1 << 20);
+        (0..RECENT_FRAMES + 2).for_each(|number| buffer.push_or_drop(frame(&format!("{number} "))));
+        buffer.read(RECENT_FRAMES + 1, 1 << 20, Duration::ZERO).unwrap();
+        assert_eq!(buffer.rehearsal().read(9, 9, Duration::ZERO), None, "nothing is committed");
+        buffer.commit();
+        let rehearsal = buffer.rehearsal();
+        assert_eq!((read(&rehearsal, 2), rehearsal.counts().waiting), ("1 2 ".to_owned(), RECENT_FRAMES - 2));
+        rehearsal.read(RECENT_FRAMES, 1 << 20, Duration::ZERO).unwrap();
+        assert_eq!(rehearsal.read(9, 9, Duration::from_secs(60)), None);
+        assert_eq!(read(&buffer, 9), format!("{} ", RECENT_FRAMES + 1), "the buffer itself goes on");
     }
 
     #[test]

@@ -31,6 +31,12 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(buffer: Buffer, overflow: Overflow) -> Self {
+        let status = Mutex::new((FeedState::Idle, None));
+        let (connects, closed) = (std::sync::atomic::AtomicU64::new(0), CancellationToken::new());
+        Shared { buffer, overflow, status, connects, closed }
+    }
+
     fn set_state(&self, state: FeedState) {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).0 = state;
     }
@@ -70,13 +76,7 @@ pub struct OpenFeed {
 impl OpenFeed {
     /// A feed whose connection will run on `runtime`.
     pub fn new(settings: FeedSettings, runtime: Handle) -> Self {
-        let shared = Arc::new(Shared {
-            buffer: Buffer::new(settings.buffer_bytes),
-            overflow: settings.overflow,
-            status: Mutex::new((FeedState::Idle, None)),
-            connects: std::sync::atomic::AtomicU64::new(0),
-            closed: CancellationToken::new(),
-        });
+        let shared = Arc::new(Shared::new(Buffer::new(settings.buffer_bytes), settings.overflow));
         OpenFeed { settings, shared, runtime, started: AtomicBool::new(false) }
     }
 }
@@ -120,6 +120,13 @@ impl Feed for OpenFeed {
 
     fn rewind(&self) -> usize {
         self.shared.buffer.rewind()
+    }
+
+    fn rehearsal(&self) -> Option<Arc<dyn Feed>> {
+        let shared = Shared::new(self.shared.buffer.rehearsal(), self.shared.overflow);
+        let (settings, runtime) = (self.settings.clone(), self.runtime.clone());
+        // As if it were started: it never connects.
+        Some(Arc::new(OpenFeed { settings, shared: Arc::new(shared), runtime, started: AtomicBool::new(true) }))
     }
 
     fn status(&self) -> FeedStatus {
