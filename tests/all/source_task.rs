@@ -1,10 +1,10 @@
-//! The order in which the task of a source begins: what it holds first, then its writer, then positions. What another
-//! life of it did before it was held off is seen, and nothing that it does later counts.
+//! The task of a source whose place was taken while it opened: a newer life of it has written, so what it read
+//! before is old. It begins anew, and polls nothing before.
 
 use host::connector::{PollLimits, Polled, Retries, Schemas, Settings, Source, Tolerance};
-use host::error::{Error, Result};
+use host::error::{Error, ErrorClass, Result};
 use host::io::embedded::EmbeddedLog;
-use host::ports::log::{Commit, Log, LogWriter, PositionEntry, WriterId};
+use host::ports::log::{Commit, Log, PositionEntry, WriterId};
 use host::task::{Chain, SourceTask, Stop, Task, TaskSettings, TaskStats, TrialSettings, Version, Versions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,9 @@ use tempfile::tempdir;
 
 const CONNECTOR: &str = "source";
 
-/// While it takes hold, another life of its task commits for the last time.
+/// Is opened so slowly the first time that another life of its task begins and commits meanwhile.
 struct Slow {
     log: Arc<EmbeddedLog>,
-    other: Option<Box<dyn LogWriter>>,
     polls: Arc<AtomicU64>,
 }
 
@@ -26,17 +25,13 @@ fn commit_of(position: &[u8]) -> Commit {
 }
 
 impl Source for Slow {
-    fn hold(&mut self) -> Result<()> {
-        let mut other = self.log.writer(&WriterId { connector: CONNECTOR.to_owned(), task: 0 })?;
-        other.commit(&commit_of(b"7"))?;
-        self.other = Some(other);
-        Ok(())
-    }
-
     fn open(&mut self, _settings: &Settings, positions: &[PositionEntry]) -> Result<Schemas> {
-        assert_eq!(positions[0].position, b"7", "read after it was held");
-        let late = self.other.take().unwrap().commit(&commit_of(b"8")).unwrap_err();
-        assert!(late.to_string().contains("a newer writer (epoch 2) has taken over"), "{late}");
+        if let Some(entry) = positions.first() {
+            assert_eq!(entry.position, b"7", "what the other life committed");
+            return Ok(Schemas::default());
+        }
+        let mut newer = self.log.writer(&WriterId { connector: CONNECTOR.to_owned(), task: 0 })?;
+        newer.commit(&commit_of(b"7"))?;
         Ok(Schemas::default())
     }
 
@@ -49,7 +44,7 @@ impl Source for Slow {
 }
 
 #[test]
-fn a_task_holds_before_it_ends_an_earlier_life_and_reads_its_positions() {
+fn a_task_that_was_overtaken_while_it_opened_begins_anew_and_polls_nothing_before() {
     let dir = tempdir().unwrap();
     let log = Arc::new(EmbeddedLog::open(dir.path(), None).unwrap());
     let polls = Arc::new(AtomicU64::new(0));
@@ -73,12 +68,16 @@ fn a_task_holds_before_it_ends_an_earlier_life_and_reads_its_positions() {
     };
     let (made, counted) = (Arc::clone(&log), Arc::clone(&polls));
     let make = move || {
-        let source = Box::new(Slow { log: Arc::clone(&made), other: None, polls: Arc::clone(&counted) });
+        let source = Box::new(Slow { log: Arc::clone(&made), polls: Arc::clone(&counted) });
         Ok(Chain { source: (source, Settings::new()), transforms: Vec::new(), label: "slow".to_owned() })
     };
     let versions = Versions::new(Version { label: "slow".to_owned(), make: Arc::new(make) });
     let task = SourceTask { settings, log: Arc::clone(&log) as Arc<dyn Log>, feed: None, versions };
-    let error = task.run(&Stop::default(), &TaskStats::default(), false).unwrap_err();
+    let run = || task.run(&Stop::default(), &TaskStats::default(), false).unwrap_err();
+    let error = run();
+    assert_eq!((error.class(), polls.load(Ordering::SeqCst)), (ErrorClass::Retry, 0));
+    assert!(error.to_string().contains("a newer writer (epoch 2) has taken over"), "{error}");
+    let error = run();
     assert_eq!((error.to_string().as_str(), polls.load(Ordering::SeqCst)), ("enough", 1));
     assert_eq!(log.positions(CONNECTOR).unwrap()[0].position, b"7");
 }

@@ -77,7 +77,6 @@ fn a_trash_that_may_not_be_looked_at_stops_nothing() {
     };
     let fence = Box::new(|_: &str, _: u32| Ok(Vec::new()));
     let mut source = SpoolSource::new(Arc::clone(&files) as Arc<dyn Files>, Box::new(Plain), settings, fence).unwrap();
-    source.hold().unwrap();
     source.open(&Settings::new(), &[]).unwrap();
     publish(root, 5);
     // What is done goes to the trash, and only then is the trash looked at.

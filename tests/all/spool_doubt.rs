@@ -33,15 +33,10 @@ struct Life<'a> {
 
 impl Life<'_> {
     fn open(&self) -> Option<SpoolSource> {
-        let mut source = self.new_source();
-        source.hold().and_then(|()| source.open(&Settings::new(), &self.positions())).ok().map(|_| source)
+        self.open_with(LEASE)
     }
 
-    fn positions(&self) -> Vec<PositionEntry> {
-        self.log.lock().unwrap().positions.get(self.connector).cloned().unwrap_or_default()
-    }
-
-    fn new_source(&self) -> SpoolSource {
+    fn open_with(&self, lease: Duration) -> Option<SpoolSource> {
         let settings = SpoolSourceSettings {
             connector: self.connector.to_owned(),
             task: 0,
@@ -49,14 +44,16 @@ impl Life<'_> {
             log_id: "00aabbccddee".to_owned(),
             layout: Settings::new(),
             chunk_bytes: 100_000,
-            lease: LEASE,
+            lease,
             snapshot_keep: None,
         };
         let log = Arc::clone(&self.log);
         let fence = Box::new(move |connector: &str, _: u32| {
             Ok(log.lock().unwrap().positions.get(connector).cloned().unwrap_or_default())
         });
-        SpoolSource::new(Arc::clone(&self.files), Box::new(Plain), settings, fence).unwrap()
+        let mut source = SpoolSource::new(Arc::clone(&self.files), Box::new(Plain), settings, fence).unwrap();
+        let positions = self.log.lock().unwrap().positions.get(self.connector).cloned().unwrap_or_default();
+        source.open(&Settings::new(), &positions).ok().map(|_| source)
     }
 
     /// Polls until `enough`, commits what comes, and starts anew after an error that is not for waiting;
@@ -265,13 +262,13 @@ fn a_source_whose_lane_is_taken_before_it_saw_what_was_left_ends_and_gives_nothi
     let life = Life { files: Arc::new(Meddled::new(root)), connector: "source", log };
     assert!(life.run(1, |log| !log.members.is_empty()));
     assert!(all(root, "tmp") > 1, "claims are left");
-    let mut source = life.new_source();
-    source.hold().unwrap();
+    // So long that it is not renewed meanwhile, which would tell too.
+    let mut source = life.open_with(Duration::from_secs(3600)).unwrap();
     let lane = root.join("tmp").join(&names(&root.join("tmp"))[0]);
     let (owner, _) = lane.to_str().unwrap().rsplit_once('~').unwrap();
     std::fs::rename(&lane, format!("{owner}~0123456789abcdef")).unwrap();
-    // What is left is settled by the position of the life before, which no commit may replace.
-    let error = source.open(&Settings::new(), &life.positions()).unwrap_err();
+    let limits = PollLimits { max_records: 10, max_bytes: 1 << 20, wait: Duration::ZERO };
+    let error = source.poll(limits).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Bug);
     assert!(error.to_string().contains("was taken over by another host or task"), "{error}");
     assert_eq!(all(root, "inbox"), 0);

@@ -90,16 +90,8 @@ pub struct Transformed {
 
 /// A source. One caller, calls never overlap. After an error of class Bug the instance is over.
 pub trait Source {
-    /// Takes what only one life of a task may have, before the task ends an earlier life's commits and reads its
-    /// positions: none can then be made after these were read, for what is held here.
-    ///
-    /// # Errors
-    /// As for [`Source::open`].
-    fn hold(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Resumes at `positions`; returns what the records will be.
+    /// Resumes at `positions`; returns what the records will be. Nothing that another life holds may be changed
+    /// before the first poll: until then it is not known whether this life is the newest.
     ///
     /// # Errors
     /// By class: Config and Deny fail the task, Retry and Bug restart it.

@@ -58,6 +58,8 @@ pub struct SpoolSource {
     fence: Fence,
     lane: Option<Lane>,
     inbox: Inbox,
+    /// Where the lives before had got to, until what they left is settled or taken up.
+    left: Option<Option<Position>>,
     claims: VecDeque<Claim>,
     reading: Option<Reading>,
     /// Read to the end, and not committed.
@@ -102,6 +104,7 @@ impl SpoolSource {
             settings,
             fence,
             lane: None,
+            left: None,
             inbox,
             claims: VecDeque::new(),
             reading: None,
@@ -165,6 +168,19 @@ impl SpoolSource {
                 files.delete(&directory)?;
             }
         }
+        Ok(())
+    }
+
+    /// Settles or takes up what earlier lives left. Not in `open`: first the log has to say that nobody newer
+    /// works here, or their claims would be renamed by an old position.
+    fn recover(&mut self) -> Result<()> {
+        let Some(position) = self.left.clone() else { return Ok(()) };
+        self.resolve_claim()?;
+        let (files, outbox) = (Arc::clone(&self.files), self.layout.directories.outbox.clone());
+        let lane = self.lane.as_mut().ok_or_else(|| Error::bug("a spool source was asked before it was opened"))?;
+        let path = lane.path().clone();
+        lane.recover(files.as_ref(), &path, position.as_ref(), &outbox, &mut self.claims)?;
+        self.left = None;
         Ok(())
     }
 
@@ -360,7 +376,7 @@ struct Filled {
 }
 
 impl Source for SpoolSource {
-    fn hold(&mut self) -> Result<()> {
+    fn open(&mut self, _settings: &Settings, positions: &[PositionEntry]) -> Result<Schemas> {
         let directories = self.layout.directories.clone();
         for (name, directory) in directories.all() {
             if !matches!(name, "staging" | "target") {
@@ -372,17 +388,9 @@ impl Source for SpoolSource {
         let Taken::Ours(held) = self.take(&label)? else {
             return Err(Error::retry(format!("`{label}` in `{}` is held", directories.tmp)));
         };
-        self.lane = Some(Lane::new(held));
-        Ok(())
-    }
-
-    fn open(&mut self, _settings: &Settings, positions: &[PositionEntry]) -> Result<Schemas> {
-        let directories = self.layout.directories.clone();
         let position = Position::find(&directories.inbox, self.settings.task, positions)?;
-        let files = Arc::clone(&self.files);
-        let lane = self.lane.as_mut().ok_or_else(|| Error::bug("a spool source was opened that holds nothing"))?;
-        let path = lane.path().clone();
-        lane.recover(files.as_ref(), &path, position.as_ref(), &directories.outbox, &mut self.claims)?;
+        self.lane = Some(Lane::new(held));
+        self.left = Some(position);
         Ok(Schemas::default())
     }
 
@@ -392,6 +400,7 @@ impl Source for SpoolSource {
         }
         let files = Arc::clone(&self.files);
         self.lane()?.renew(files.as_ref())?;
+        self.recover()?;
         self.settle()?;
         self.tidy()?;
         let is_busy = self.reading.is_some() || !self.claims.is_empty() || !self.inbox.is_empty();

@@ -12,38 +12,17 @@ use crate::ports::log::PositionEntry;
 use std::time::Instant;
 
 impl SourceTask {
-    /// An instance of the version that is to run; one on trial of which none can be made is taken back.
-    pub(super) fn make_version(&self, stats: &TaskStats) -> Result<Chain> {
-        let version = self.versions.current();
-        match (version.make)() {
-            Err(error) if self.may_take_back(&error) => {
-                let old = self.forget_version(stats, &error).ok_or(error)?;
-                (old.make)()
-            }
-            made => made,
-        }
-    }
-
-    /// Opens it; one on trial that cannot be opened is taken back.
-    pub(super) fn open_version(
-        &self,
-        mut chain: Chain,
-        stats: &TaskStats,
-        positions: &[PositionEntry],
-    ) -> Result<(Chain, Schemas)> {
-        let opened = match chain.open(positions) {
-            Err(error) if self.may_take_back(&error) => {
+    /// An instance of the version that is to run, opened; one on trial that cannot be is taken back.
+    pub(super) fn open_version(&self, stats: &TaskStats, positions: &[PositionEntry]) -> Result<(Chain, Schemas)> {
+        let opened = match open(&self.versions.current(), positions) {
+            Err(error) if error.class() != ErrorClass::Retry && self.versions.is_on_trial() => {
                 let old = self.forget_version(stats, &error).ok_or(error)?;
                 open(&old, positions)?
             }
-            schemas => (chain, schemas?),
+            opened => opened?,
         };
         stats.set_plugin(self.versions.current().label);
         Ok(opened)
-    }
-
-    fn may_take_back(&self, error: &Error) -> bool {
-        error.class() != ErrorClass::Retry && self.versions.is_on_trial()
     }
 
     /// Gives up the version on trial for the one before it, which is returned.

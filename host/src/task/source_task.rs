@@ -26,7 +26,7 @@ use crate::connector::{
 use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::feed::Feed;
-use crate::ports::log::{Log, LogWriter, PositionEntry, TopicSpec, WriterId};
+use crate::ports::log::{Commit, Log, LogWriter, PositionEntry, TopicSpec, WriterId};
 use crate::record::Batch;
 use cpu_time::ThreadTime;
 use std::sync::Arc;
@@ -105,14 +105,19 @@ impl Task for SourceTask {
         let id = WriterId { connector: settings.connector.clone(), task: settings.task };
         let spec = TopicSpec { partitions: settings.partitions, ..TopicSpec::default() };
         until_done(stop, stats, retries, || self.log.create_topic(&settings.topic, spec))?;
-        let mut chain = self.make_version(stats)?;
-        chain.source.0.hold()?;
         let mut writer = until_done(stop, stats, retries, || match settings.exactly_once {
             true => self.log.writer(&id),
             false => self.log.repeating_writer(&id),
         })?;
         let positions = until_done(stop, stats, retries, || self.log.positions(&settings.connector))?;
-        let (mut chain, schemas) = self.open_version(chain, stats, &positions)?;
+        let (mut chain, schemas) = self.open_version(stats, &positions)?;
+        // Opening may have taken long, or something from a newer life of this task, or one may have ended this one's
+        // commits to adopt its claims: then what was read before is old. None of them is a reason to fail.
+        let probe = until_done(stop, stats, retries, || writer.commit(&Commit::default()));
+        probe.map_err(|error| match error.class() {
+            ErrorClass::Config => Error::retry(format!("begun anew: {error}")),
+            _ => error,
+        })?;
         let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
         let suspects = if suspect { again } else { 0 };
         let rejections = Rejections::new(settings.tolerance);

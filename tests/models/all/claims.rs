@@ -56,7 +56,7 @@ fn each_flaw_is_found() {
     breaks("position apart", with(two_tasks(), Flaw::PositionApart), TWICE);
     breaks("no directory fence", with(one_task(), Flaw::NoDirectoryFence), TWICE);
     breaks("goes on without its lane", with(one_task(), Flaw::GoesOnWithoutLane), TWICE);
-    breaks("opens first", with(one_task(), Flaw::OpensFirst), TWICE);
+    breaks("no probe", with(one_task(), Flaw::NoProbe), TWICE);
 }
 
 /// A claim has one number, which the next file gets where the claim turns out not to have been made. If it is

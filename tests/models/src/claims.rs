@@ -24,9 +24,9 @@ pub enum Flaw {
     NoLogFence,
     /// Records are one commit, the position after them another.
     PositionApart,
-    /// A life opens its writer and reads its position before it takes the lane: one that slept in between renames
-    /// claims by an old position. Found in the host by this model.
-    OpensFirst,
+    /// A life reads its position, takes the lane, and does not ask whether the log still holds it for the
+    /// newest: a life that slept in between renames claims by an old position. Found in the host by this model.
+    NoProbe,
     /// A life whose lane is taken while it recovers goes on with what it has: its first commit replaces the
     /// position by which the rest would have been settled. Found in the host by this model.
     GoesOnWithoutLane,
@@ -187,13 +187,13 @@ impl Model for Claims {
                     let other = 1 - host;
                     let shared = self.tasks[host] == self.tasks[other] && state.lives[other].stage != Stage::Down;
                     // Hosts are alike: who begins is number 0.
-                    let may_begin = host == 0 || state.tokens > 0 || state.log.iter().any(|log| log.writer > 0);
+                    let may_begin = host == 0 || state.log.iter().any(|log| log.writer > 0);
                     if may_begin && !self.is_done(state) && (!shared || state.takeovers > 0) {
-                        add(if self.flaw == Some(Flaw::OpensFirst) { Step::Open } else { Step::Take });
+                        add(Step::Open);
                     }
                 }
                 Stage::Opened => add(Step::Take),
-                Stage::Taken => add(Step::Open),
+                Stage::Taken => add(Step::Probe),
                 Stage::Recovering | Stage::Adopted => add(Step::Recover),
                 Stage::Adopting => add(Step::Fence),
                 Stage::Closing => add(Step::PutBack),
@@ -207,20 +207,21 @@ impl Model for Claims {
         let (lane, other) = (self.lane(host), 1 - self.lane(host));
         match step {
             Step::Open => {
-                self.begin(&mut state, host);
+                let shared = self.tasks[0] == self.tasks[1] && last.lives[1 - host].stage != Stage::Down;
+                state.takeovers -= u8::from(shared);
                 state.log[lane].writer += 1;
                 let Written { writer, position } = state.log[lane];
-                let life = &mut state.lives[host];
-                let stage = if life.stage == Stage::Taken { Stage::Recovering } else { Stage::Opened };
-                (life.writer, life.position, life.stage) = (writer, position, stage);
+                state.lives[host] = Life { stage: Stage::Opened, writer, position, ..Life::default() };
             }
             Step::Take => {
-                self.begin(&mut state, host);
                 state.tokens += 1;
                 state.lanes[lane].token = state.tokens;
-                let life = &mut state.lives[host];
-                let stage = if life.stage == Stage::Opened { Stage::Recovering } else { Stage::Taken };
-                (life.token, life.stage) = (state.tokens, stage);
+                state.lives[host].token = state.tokens;
+                state.lives[host].stage = Stage::Taken;
+            }
+            Step::Probe => {
+                let passes = self.flaw == Some(Flaw::NoProbe) || self.is_newest(last, host);
+                state.lives[host].stage = if passes { Stage::Recovering } else { Stage::Down };
             }
             Step::Recover => self.recover_step(&mut state, host),
             Step::Claim(file, None) => {
@@ -336,12 +337,6 @@ impl Model for Claims {
 }
 
 impl Claims {
-    /// A life that begins beside another of its task is a takeover.
-    fn begin(&self, state: &mut State, host: usize) {
-        let shared = self.tasks[0] == self.tasks[1] && state.lives[1 - host].stage != Stage::Down;
-        state.takeovers -= u8::from(shared && state.lives[host].stage == Stage::Down);
-    }
-
     fn running(&self, state: &State, host: usize, add: &mut dyn FnMut(Step)) {
         let (life, lane) = (&state.lives[host], self.lane(host));
         if life.apart.is_some() {

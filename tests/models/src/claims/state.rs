@@ -40,10 +40,10 @@ pub enum Stage {
     /// Not running.
     #[default]
     Down,
-    /// It has the lane, and no writer yet.
-    Taken,
-    /// Flaw: it has its writer and its position, and not the lane.
+    /// It has its writer and its position.
     Opened,
+    /// It has the lane.
+    Taken,
     /// It goes through what an earlier life left in the lane.
     Recovering,
     /// It claims, commits and settles.
@@ -98,10 +98,12 @@ pub struct State {
 /// A step of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Begins a life: a writer, which ends the one before, and the position.
+    Open,
     /// Takes the lane by renaming its directory.
     Take,
-    /// Opens a writer, which ends the one before, and reads the position.
-    Open,
+    /// Asks the log whether it is still the newest.
+    Probe,
     /// Settles or takes up one claim of an earlier life; goes on when there is none.
     Recover,
     /// Claims a file, with or without an answer.
