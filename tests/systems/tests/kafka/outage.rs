@@ -31,8 +31,8 @@ fn a_broker_that_dies_and_comes_back_loses_nothing_and_doubles_nothing() {
     kafka.kill().unwrap();
     running.wait_stderr("trying again");
     kafka.restart().unwrap();
-    let seen = end(&bootstrap, "outage");
-    wait_until("records to flow again", WITHIN, || end(&bootstrap, "outage") > seen + 100);
+    // Not a number of further records: on a busy machine all of them may be there by now.
+    running.wait_stderr("works again");
     wait_for_stats(&emulator, "all to be sent", WITHIN, |stats| stats.produced == limit);
     wait_until("all to be in the topic", WITHIN, || read_now(&bootstrap, "outage").len() >= expected.len());
     running.signal("INT");
