@@ -1,13 +1,15 @@
-//! The task of a sink at the two moments that no whole pipeline meets at will: the topic grew between
-//! two questions, and a newer task took over while the target was out of reach.
+//! The task of a sink at moments that no whole pipeline meets at will: the topic grew between two questions, a
+//! newer task took over while the target was out of reach, and its group wants a partition back.
 
 use host::connector::{Assigned, Rejected, Retries, Sink, TopicPartition};
 use host::error::{Error, Result};
 use host::io::embedded::EmbeddedLog;
+use host::ports::group::{GroupMember, Membership, Revoked, Share};
 use host::ports::log::{
-    GroupOffset, Log, LogReader, LogWriter, PositionEntry, StoredRecord, TopicInfo, TopicSpec, WriterId,
+    Commit, GroupOffset, Log, LogReader, LogWriter, PositionEntry, StoredRecord, TopicInfo, TopicSpec, WriterId,
 };
 use host::task::{SinkSettings, SinkTask, Stop, Task, TaskStats};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +24,7 @@ const CONNECTOR: &str = "sink";
 struct Late {
     log: EmbeddedLog,
     is_late: AtomicBool,
+    group: Option<Arc<Group>>,
 }
 
 impl Log for Late {
@@ -58,6 +61,12 @@ impl Log for Late {
         self.log.writer(id)
     }
 
+    fn join(&self, membership: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
+        let Some(group) = &self.group else { return Ok(None) };
+        assert_eq!(membership.group(), "connect-sink");
+        Ok(Some(Box::new(Member(Arc::clone(group)))))
+    }
+
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {
         self.log.reader(topic, partition, offset)
     }
@@ -75,18 +84,72 @@ impl Log for Late {
     }
 }
 
+/// A group of one, and what its member did, in order.
+#[derive(Default)]
+struct Group {
+    share: Mutex<Share>,
+    target: Arc<Target>,
+}
+
+impl Group {
+    fn of(target: &Arc<Target>) -> Arc<Self> {
+        let share = Share { assigned: BTreeSet::from([partition()]), revoked: None };
+        Arc::new(Group { share: Mutex::new(share), target: Arc::clone(target) })
+    }
+
+    fn revoke(&self, is_lost: bool) {
+        let partitions = std::mem::take(&mut self.share.lock().unwrap().assigned);
+        self.share.lock().unwrap().revoked = Some(Revoked { partitions, is_lost });
+    }
+}
+
+struct Member(Arc<Group>);
+
+impl GroupMember for Member {
+    fn share(&mut self) -> Result<Share> {
+        Ok(self.0.share.lock().unwrap().clone())
+    }
+
+    fn release(&mut self) -> Result<()> {
+        self.0.target.note("member released".to_owned());
+        self.0.share.lock().unwrap().revoked = None;
+        Ok(())
+    }
+}
+
+impl LogWriter for Member {
+    fn commit(&mut self, commit: &Commit) -> Result<()> {
+        let offsets = commit.group_offsets.iter();
+        offsets.for_each(|offset| self.0.target.note(format!("committed {}", offset.next)));
+        Ok(())
+    }
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition { topic: RECORDS.to_owned(), partition: 0 }
+}
+
 /// What a target holds, and whether it can be reached.
 #[derive(Default)]
 struct Target {
+    did: Mutex<Vec<String>>,
     start: Option<i64>,
     offsets: Mutex<Vec<i64>>,
     is_out_of_reach: AtomicBool,
 }
 
-struct Keeps(Arc<Target>);
+impl Target {
+    fn note(&self, what: String) {
+        self.did.lock().unwrap().push(what);
+    }
+}
+
+/// Makes safe what was put, when asked for everything.
+struct Keeps(Arc<Target>, Option<i64>);
 
 impl Sink for Keeps {
     fn assign(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<Vec<Assigned>> {
+        self.1 = None;
         Ok(partitions.iter().map(|_| Assigned::From(self.0.start)).collect())
     }
 
@@ -99,15 +162,22 @@ impl Sink for Keeps {
         Vec::new()
     }
 
-    fn flush(&mut self, _: bool) -> Result<()> {
-        match self.0.is_out_of_reach.load(Ordering::SeqCst) {
-            true => Err(Error::retry("out of reach")),
-            false => Ok(()),
+    fn flush(&mut self, all: bool) -> Result<()> {
+        if self.0.is_out_of_reach.load(Ordering::SeqCst) {
+            return Err(Error::retry("out of reach"));
         }
+        if all {
+            self.1 = self.0.offsets.lock().unwrap().last().map(|last| last + 1);
+        }
+        Ok(())
     }
 
     fn safe_offset(&self, _: &TopicPartition) -> Option<i64> {
-        None
+        self.1
+    }
+
+    fn release(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        self.0.note(format!("sink released {}", partitions.len()));
     }
 
     fn close(&mut self) {}
@@ -117,12 +187,13 @@ impl Sink for Keeps {
 fn run(
     dir: &Path,
     is_late: bool,
+    group: Option<&Arc<Group>>,
     target: &Arc<Target>,
     is_enough: impl Fn(&dyn Log, &TaskStats) -> bool,
 ) -> Result<()> {
     let log = EmbeddedLog::open(dir, None).unwrap();
     write_records(&log, RECORDS, 1, 0..10);
-    let log: Arc<dyn Log> = Arc::new(Late { log, is_late: AtomicBool::new(is_late) });
+    let log: Arc<dyn Log> = Arc::new(Late { log, is_late: AtomicBool::new(is_late), group: group.cloned() });
     let settings = SinkSettings {
         connector: CONNECTOR.to_owned(),
         task: 0,
@@ -136,7 +207,7 @@ fn run(
         tolerance: host::connector::Tolerance::All { max_ratio: None },
     };
     let given = Arc::clone(target);
-    let make = Box::new(move || Ok(Box::new(Keeps(Arc::clone(&given))) as Box<dyn Sink>));
+    let make = Box::new(move || Ok(Box::new(Keeps(Arc::clone(&given), None)) as Box<dyn Sink>));
     let task = SinkTask { settings, log: Arc::clone(&log), make };
     let (stop, stats) = (&Stop::default(), &TaskStats::default());
     std::thread::scope(|scope| {
@@ -151,7 +222,7 @@ fn run(
 fn a_target_that_is_ahead_of_an_old_answer_about_the_topic_goes_on() {
     let dir = tempdir().unwrap();
     let target = Arc::new(Target { start: Some(8), ..Target::default() });
-    run(dir.path(), true, &target, |_, _| target.offsets.lock().unwrap().len() == 2).unwrap();
+    run(dir.path(), true, None, &target, |_, _| target.offsets.lock().unwrap().len() == 2).unwrap();
     assert_eq!(*target.offsets.lock().unwrap(), [8, 9]);
 }
 
@@ -159,7 +230,7 @@ fn a_target_that_is_ahead_of_an_old_answer_about_the_topic_goes_on() {
 fn a_target_that_is_ahead_of_the_topic_itself_is_refused() {
     let dir = tempdir().unwrap();
     let target = Arc::new(Target { start: Some(11), ..Target::default() });
-    let error = run(dir.path(), true, &target, |_, _| false).unwrap_err();
+    let error = run(dir.path(), true, None, &target, |_, _| false).unwrap_err();
     let found = "topic `wikipedia` partition 0 ends at offset 10, the sink has written up to offset 11";
     assert_eq!(error.to_string(), found);
 }
@@ -169,7 +240,7 @@ fn a_task_that_has_committed_nothing_yet_learns_in_its_trouble_that_a_newer_one_
     let dir = tempdir().unwrap();
     let target = Arc::new(Target { is_out_of_reach: AtomicBool::new(true), ..Target::default() });
     let taken = AtomicBool::new(false);
-    let error = run(dir.path(), false, &target, |log, stats| {
+    let error = run(dir.path(), false, None, &target, |log, stats| {
         if stats.counts().retries > 0 && !taken.swap(true, Ordering::SeqCst) {
             log.writer(&WriterId { connector: CONNECTOR.to_owned(), task: 0 }).unwrap();
         }
@@ -177,4 +248,40 @@ fn a_task_that_has_committed_nothing_yet_learns_in_its_trouble_that_a_newer_one_
     })
     .unwrap_err();
     assert!(error.to_string().contains("a newer writer (epoch 2) has taken over from epoch 1"), "{error}");
+}
+
+/// Runs a task whose group takes its partition back once all was put, and returns what was done then.
+fn done_when_revoked(is_lost: bool, is_out_of_reach: bool) -> Vec<String> {
+    let dir = tempdir().unwrap();
+    let target = Arc::new(Target::default());
+    let group = Group::of(&target);
+    let revoked = AtomicBool::new(false);
+    run(dir.path(), false, Some(&group), &target, |_, _| {
+        if target.offsets.lock().unwrap().len() == 10 && !revoked.swap(true, Ordering::SeqCst) {
+            target.is_out_of_reach.store(is_out_of_reach, Ordering::SeqCst);
+            group.revoke(is_lost);
+        }
+        let is_over = target.did.lock().unwrap().iter().any(|did| did == "member released");
+        if is_over {
+            target.is_out_of_reach.store(false, Ordering::SeqCst);
+        }
+        is_over
+    })
+    .unwrap();
+    target.did.lock().unwrap().clone()
+}
+
+#[test]
+fn what_is_revoked_is_finished_and_committed_before_it_is_given_up() {
+    assert_eq!(done_when_revoked(false, false), ["committed 10", "sink released 1", "member released"]);
+}
+
+#[test]
+fn what_is_revoked_and_cannot_be_finished_is_dropped_and_given_up() {
+    assert_eq!(done_when_revoked(false, true), ["sink released 1", "member released"]);
+}
+
+#[test]
+fn what_is_lost_is_dropped() {
+    assert_eq!(done_when_revoked(true, false), ["sink released 1", "member released"]);
 }

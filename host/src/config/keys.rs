@@ -27,6 +27,12 @@ pub const WORKER_KEYS: &[Key] = &[
     key("data.dir", Text, Some("./host-data"), "folder of the embedded log"),
     key("embedded.max.bytes", Long, None, "largest size of the embedded log's file; not set: the disk"),
     key("bootstrap.servers", Text, None, "Kafka brokers; not set: the embedded log"),
+    key(
+        "worker.id",
+        Text,
+        None,
+        "names this host among those that share a sink's partitions; not set: the machine's name",
+    ),
     key("security.protocol", Text, None, "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"),
     key("sasl.mechanism", Text, None, "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`"),
     key("sasl.username", Text, None, "SASL user name"),

@@ -35,6 +35,9 @@ pub(super) fn check_log(worker: &Keys) -> Result<LogChoice> {
         }
     }
     settings.offsets_topic = keys.need("offset.storage.topic")?.to_owned();
+    if let Some(id) = keys.text("worker.id") {
+        id.clone_into(&mut settings.worker_id);
+    }
     let compressions = ["none", "gzip", "snappy", "lz4", "zstd"];
     settings.compression = keys.choice("producer.compression.type", &compressions)?.to_owned();
     settings.replication_factor = keys.number("topic.creation.default.replication.factor", -1, 100)?;

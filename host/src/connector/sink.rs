@@ -4,16 +4,9 @@
 
 use super::Rejected;
 use crate::error::Result;
+pub use crate::ports::group::TopicPartition;
 use crate::ports::log::StoredRecord;
-
-/// One partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// Topic.
-    pub topic: String,
-    /// Partition in it.
-    pub partition: i32,
-}
+use std::collections::BTreeSet;
 
 /// What became of a partition that a sink was asked to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +48,9 @@ pub trait Sink {
     /// The offset before which everything of this partition is safe in the target; none: not assigned,
     /// or nothing is.
     fn safe_offset(&self, at: &TopicPartition) -> Option<i64>;
+
+    /// Drops what it has in hand for these partitions, and lets others have them at once.
+    fn release(&mut self, partitions: &BTreeSet<TopicPartition>);
 
     /// The last call: gives up what it holds.
     fn close(&mut self);

@@ -5,6 +5,7 @@
 //! becomes visible and durable, or nothing. On Kafka that is a transaction, on the embedded log
 //! an SQL transaction. Readers see committed records only.
 
+use super::group::{GroupMember, Membership};
 use crate::error::{Error, Result};
 use crate::record::Batch;
 use crate::secret::Secret;
@@ -23,6 +24,8 @@ pub struct KafkaSettings {
     pub offsets_topic: String,
     /// Replicas of topics that the host makes; -1 is the broker's default.
     pub replication_factor: i32,
+    /// Names this host among those that share the partitions of a sink's topics; the same after a restart.
+    pub worker_id: String,
     /// How record batches are compressed: `none`, `gzip`, `snappy`, `lz4`, `zstd`.
     pub compression: String,
 }
@@ -36,10 +39,16 @@ impl KafkaSettings {
             secrets: Vec::new(),
             offsets_topic: "connect-offsets".to_owned(),
             replication_factor: -1,
+            worker_id: host_name(),
             // Envelopes repeat their schema in every record: five times less to send and to store.
             compression: "lz4".to_owned(),
         }
     }
+}
+
+/// The name this machine has, Kafka Connect's first half of a `worker_id`.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// How a topic is made.
@@ -195,6 +204,14 @@ pub trait Log: Send + Sync {
     /// As for [`Log::writer`].
     fn repeating_writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
         self.writer(id)
+    }
+
+    /// Joins the group of a sink's tasks; none: this log is one host's, which deals partitions out by itself.
+    ///
+    /// # Errors
+    /// Class Config for properties the log refuses; class Retry when it cannot be reached.
+    fn join(&self, _as: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
+        Ok(None)
     }
 
     /// Reads one partition from `offset` on, or from the first record there is after it.

@@ -3,6 +3,7 @@
 pub mod feed;
 pub mod files;
 pub mod geoip;
+pub mod group;
 pub mod indexer;
 pub mod log;
 pub mod qumulo;

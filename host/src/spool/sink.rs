@@ -9,7 +9,7 @@ use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
 use crate::ports::files::{FileInfo, FileKind, FilePath, Files, Moved};
 use crate::ports::log::StoredRecord;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -212,6 +212,14 @@ impl Sink for SpoolSink {
 
     fn safe_offset(&self, at: &TopicPartition) -> Option<i64> {
         self.partitions.get(at)?.safe
+    }
+
+    fn release(&mut self, partitions: &BTreeSet<TopicPartition>) {
+        for at in partitions {
+            if let Some(part) = self.partitions.remove(at) {
+                part.held.give_up(self.files.as_ref());
+            }
+        }
     }
 
     fn close(&mut self) {

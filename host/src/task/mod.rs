@@ -4,6 +4,7 @@
 mod change_over;
 mod converter;
 mod dead_letter;
+mod dealt;
 mod pending;
 mod rehearsal;
 mod rejections;

@@ -1,4 +1,4 @@
-//! One life of a sink: take partitions, then read, put, flush, commit offsets, until it is to stop.
+//! One life of a sink: join its group, take partitions, then read, put, flush, commit offsets, until it is to stop.
 //!
 //! Invariants:
 //! - an offset is committed only when everything before it is safe in the sink's target, and after an
@@ -7,10 +7,12 @@
 //!   between the two repeats nothing;
 //! - after an error everything that was not safe is read again: nothing is kept in hand over it;
 //! - dead letters are written before the offset after them is committed: a crash may write one twice,
-//!   never lose it.
+//!   never lose it;
+//! - partitions are given up when what was put of them is safe and committed, or is dropped.
 
 use super::Task;
 use super::dead_letter::{self, Context, Stage};
+use super::dealt::Dealt;
 use super::rejections::Rejections;
 use super::retry::{Backoff, until_done};
 use super::stats::TaskStats;
@@ -18,9 +20,8 @@ use super::stop::Stop;
 use crate::connector::{Assigned, Rejected, Retries, Sink, Tolerance, TopicPartition};
 use crate::crash::CrashPoint;
 use crate::error::{Error, ErrorClass, Result};
-use crate::ports::log::{
-    Commit, GroupOffset, Log, LogReader, LogWriter, ReadLimits, StoredRecord, TopicSpec, Watermarks, WriterId,
-};
+use crate::ports::group::{GroupMember, Membership, Revoked};
+use crate::ports::log::{Commit, GroupOffset, Log, LogReader, ReadLimits, StoredRecord, TopicSpec, Watermarks};
 use crate::record::BatchBuilder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -28,10 +29,10 @@ use std::time::{Duration, Instant};
 
 /// How long all reads of one round may wait for records together.
 const ROUND_WAIT: Duration = Duration::from_millis(250);
-/// How often topics that are not there yet, or partitions held by others, are looked for.
+/// How long a task without partitions waits before it asks for some again.
+const SHARE_WAIT: Duration = Duration::from_millis(50);
+/// How often partitions that are held by others are asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often further partitions are looked for when nothing is missing.
-const LOOK_SELDOM: Duration = Duration::from_secs(30);
 /// Names in the target say where to go on, so offsets need not be committed after each file.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
@@ -42,7 +43,7 @@ pub struct SinkSettings {
     pub connector: String,
     /// Task number.
     pub task: u32,
-    /// How many tasks the connector has: partitions are dealt out to them in turn.
+    /// How many tasks the connector has: where the log has no groups, partitions are dealt out to them in turn.
     pub num_tasks: u32,
     /// Topics it reads.
     pub topics: Vec<String>,
@@ -74,18 +75,22 @@ impl Task for SinkTask {
     /// Ends well when stopped. Nothing of what was not made safe is lost: the log keeps it.
     fn run(&self, stop: &Stop, stats: &TaskStats, _suspect: bool) -> Result<()> {
         let settings = &self.settings;
-        let id = WriterId { connector: settings.connector.clone(), task: settings.task };
-        let writer = until_done(stop, stats, settings.retries, || self.log.writer(&id))?;
+        let membership =
+            Membership { connector: settings.connector.clone(), task: settings.task, topics: settings.topics.clone() };
+        let member = until_done(stop, stats, settings.retries, || match self.log.join(&membership)? {
+            Some(member) => Ok(member),
+            None => Ok(Box::new(Dealt::new(&self.log, settings)?) as Box<dyn GroupMember>),
+        })?;
         let mut sink = (self.make)()?;
         let mut life = Life {
             task: self,
             stop,
             stats,
-            writer,
+            group: membership.group(),
+            member,
             partitions: BTreeMap::new(),
             letter_topics: BTreeSet::new(),
             looked: None,
-            is_missing: true,
             committed: Instant::now(),
             rejections: Rejections::new(settings.tolerance),
             unjudged: 0,
@@ -119,12 +124,12 @@ struct Life<'a> {
     task: &'a SinkTask,
     stop: &'a Stop,
     stats: &'a TaskStats,
-    writer: Box<dyn LogWriter>,
+    group: String,
+    member: Box<dyn GroupMember>,
     partitions: BTreeMap<TopicPartition, Reading>,
     letter_topics: BTreeSet<String>,
+    /// When the sink was asked to take partitions last.
     looked: Option<Instant>,
-    /// A topic is not there, or a partition is held by another.
-    is_missing: bool,
     committed: Instant,
     rejections: Rejections,
     /// Records that were given to the sink since its rejects were taken.
@@ -173,15 +178,11 @@ impl Life<'_> {
             sink.flush(true)?;
             return self.commit(sink, true);
         }
-        let every = if self.is_missing { LOOK_EVERY } else { LOOK_SELDOM };
-        if self.looked.is_none_or(|looked| looked.elapsed() >= every) {
-            self.looked = Some(Instant::now());
-            self.assign(sink)?;
-        }
+        self.take_share(sink)?;
         let settings = &self.task.settings;
         let assigned = self.partitions.values().filter(|reading| reading.reader.is_some()).count();
         let Some(share) = u32::try_from(assigned).ok().filter(|count| *count > 0) else {
-            self.stop.wait(ROUND_WAIT);
+            self.stop.wait(SHARE_WAIT);
             return Ok(());
         };
         let limits = ReadLimits {
@@ -204,36 +205,47 @@ impl Life<'_> {
         self.commit(sink, false)
     }
 
-    /// Takes what this task should read and does not.
-    fn assign(&mut self, sink: &mut dyn Sink) -> Result<()> {
-        let settings = &self.task.settings;
-        let mut marks = BTreeMap::new();
-        self.is_missing = false;
-        for name in &settings.topics {
-            let Some(topic) = self.task.log.topic(name)? else {
-                self.is_missing = true;
-                continue;
-            };
-            for (partition, watermarks) in topic.partitions.into_iter().enumerate() {
-                // Dealt out in turn over all partitions of a topic.
-                let Ok(partition) = i32::try_from(partition) else { continue };
-                if partition.cast_unsigned() % settings.num_tasks == settings.task {
-                    marks.insert(TopicPartition { topic: topic.name.clone(), partition }, watermarks);
-                }
-            }
+    /// Gives up what is to be given up, and takes what this task should read and does not.
+    fn take_share(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        let mut share = self.member.share()?;
+        while let Some(revoked) = &share.revoked {
+            self.give_up(sink, revoked)?;
+            share = self.member.share()?;
         }
-        let wanted: Vec<TopicPartition> = marks
-            .keys()
-            .filter(|at| self.partitions.get(at).is_none_or(|reading| reading.reader.is_none()))
-            .cloned()
-            .collect();
-        if wanted.is_empty() {
+        let is_read = |at: &TopicPartition| self.partitions.get(at).is_some_and(|reading| reading.reader.is_some());
+        let wanted: BTreeSet<_> = share.assigned.into_iter().filter(|at| !is_read(at)).collect();
+        if wanted.is_empty() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return Ok(());
         }
-        let group = group(&settings.connector);
+        self.looked = Some(Instant::now());
+        self.assign(sink, wanted)
+    }
+
+    /// Finishes the work on partitions that others are to have, or drops it: one attempt, for they wait.
+    fn give_up(&mut self, sink: &mut dyn Sink, revoked: &Revoked) -> Result<()> {
+        let Revoked { partitions, is_lost } = revoked;
+        let (connector, task) = (self.task.settings.connector.as_str(), self.task.settings.task);
+        tracing::info!(connector, task, partitions = partitions.len(), is_lost, "partitions given up");
+        let finished = match is_lost {
+            true => Ok(()),
+            false => sink.flush(true).and_then(|()| self.commit(sink, true)),
+        };
+        match finished {
+            Err(error) if error.class() != ErrorClass::Retry => return Err(error),
+            Err(error) => tracing::warn!(connector, task, %error, "dropped what was in hand: it is read again"),
+            Ok(()) => {}
+        }
+        partitions.iter().for_each(|at| drop(self.partitions.remove(at)));
+        sink.release(partitions);
+        self.looked = None;
+        self.member.release()
+    }
+
+    fn assign(&mut self, sink: &mut dyn Sink, wanted: BTreeSet<TopicPartition>) -> Result<()> {
+        let settings = &self.task.settings;
         let mut committed = BTreeMap::new();
         for topic in wanted.iter().map(|at| &at.topic).collect::<BTreeSet<_>>() {
-            let offsets = self.task.log.group_offsets(&group, topic)?;
+            let offsets = self.task.log.group_offsets(&self.group, topic)?;
             committed.extend(offsets.into_iter().map(|offset| ((offset.topic, offset.partition), offset.next)));
         }
         let wanted: Vec<_> = wanted
@@ -247,7 +259,6 @@ impl Life<'_> {
             let reading = self.partitions.entry(at.clone()).or_default();
             match assigned {
                 Assigned::Held(by) => {
-                    self.is_missing = true;
                     tracing::debug!(
                         connector = settings.connector,
                         topic = at.topic,
@@ -257,13 +268,9 @@ impl Life<'_> {
                     );
                 }
                 Assigned::From(start) => {
-                    let mut known = marks.get(at).copied();
-                    if start > known.map(|marks| marks.high) {
-                        // Another may have read and published more since the topic was asked.
-                        let topic = self.task.log.topic(&at.topic)?;
-                        let index = usize::try_from(at.partition).unwrap_or(usize::MAX);
-                        known = topic.and_then(|topic| topic.partitions.get(index).copied());
-                    }
+                    let topic = self.task.log.topic(&at.topic)?;
+                    let index = usize::try_from(at.partition).unwrap_or(usize::MAX);
+                    let known = topic.and_then(|topic| topic.partitions.get(index).copied());
                     check_start(at, start, known)?;
                     let next = start.unwrap_or(0);
                     let reader = self.task.log.reader(&at.topic, at.partition, next)?;
@@ -282,7 +289,8 @@ impl Life<'_> {
             return Ok(());
         }
         let commit = Commit { group_offsets, ..Commit::default() };
-        self.write(&commit)?;
+        // Not until it is done: whoever has lost its place in the group learns of it by asking for its share.
+        self.member.commit(&commit)?;
         self.note_committed(commit);
         Ok(())
     }
@@ -291,7 +299,7 @@ impl Life<'_> {
     /// task has taken over, from which nothing must be taken back.
     fn commit_in_trouble(&mut self, sink: &dyn Sink) -> Result<()> {
         let commit = Commit { group_offsets: self.safe_offsets(sink), ..Commit::default() };
-        match self.writer.commit(&commit) {
+        match self.member.commit(&commit) {
             Ok(()) => self.note_committed(commit),
             // The target knows it too.
             Err(error) if error.class() == ErrorClass::Retry => {}
@@ -302,7 +310,6 @@ impl Life<'_> {
 
     /// Counts what became safe; returns the offsets of it that are not committed.
     fn safe_offsets(&mut self, sink: &dyn Sink) -> Vec<GroupOffset> {
-        let group = group(&self.task.settings.connector);
         let mut offsets = Vec::new();
         let (mut records, mut bytes, mut in_hand, mut backlog) = (0, 0, 0, 0);
         for (at, reading) in &mut self.partitions {
@@ -312,7 +319,7 @@ impl Life<'_> {
                     bytes += size;
                 }
                 if reading.committed.is_none_or(|committed| committed < safe) {
-                    let (group, topic) = (group.clone(), at.topic.clone());
+                    let (group, topic) = (self.group.clone(), at.topic.clone());
                     offsets.push(GroupOffset { group, topic, partition: at.partition, next: safe });
                 }
             }
@@ -362,23 +369,14 @@ impl Life<'_> {
             }
         }
         let appends = batches.into_iter().map(|(topic, letters)| (topic, letters.build())).collect();
-        self.write(&Commit { appends, ..Commit::default() })?;
+        // One commit until the log has it: one whose answer was lost must not be given up for another.
+        let letters = Commit { appends, ..Commit::default() };
+        let retries = settings.retries;
+        until_done(self.stop, self.stats, retries, || self.member.commit(&letters))?;
         CrashPoint::SinkLetters.pass();
         self.stats.add_commit(0, 0, count, &BTreeMap::new());
         Ok(())
     }
-
-    /// Gives one commit until the log has it: a commit whose answer was lost must not be given up for
-    /// another.
-    fn write(&mut self, commit: &Commit) -> Result<()> {
-        let retries = self.task.settings.retries;
-        until_done(self.stop, self.stats, retries, || self.writer.commit(commit))
-    }
-}
-
-/// The group whose offsets a sink commits; Kafka Connect's name for it.
-fn group(connector: &str) -> String {
-    format!("connect-{connector}")
 }
 
 fn num_bytes(records: &[StoredRecord]) -> u64 {

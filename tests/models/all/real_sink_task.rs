@@ -11,7 +11,7 @@ use host::ports::log::{
 use host::record::BatchBuilder;
 use host::task::{Retries, SinkSettings, SinkTask, Stop, Task, TaskStats};
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -129,6 +129,8 @@ impl Sink for Scripted {
     fn safe_offset(&self, _: &TopicPartition) -> Option<i64> {
         self.safe
     }
+
+    fn release(&mut self, _: &BTreeSet<TopicPartition>) {}
 
     fn close(&mut self) {}
 }

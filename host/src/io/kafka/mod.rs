@@ -11,6 +11,7 @@
 //! - every call to a broker has a time limit.
 
 mod marks;
+mod member;
 mod offsets;
 mod plain;
 mod produce;
@@ -19,6 +20,7 @@ mod settled;
 mod writer;
 
 use crate::error::{Error, OrError, Result};
+use crate::ports::group::{GroupMember, Membership};
 use crate::ports::log::{
     GroupOffset, KafkaSettings, Log, LogReader, LogWriter, PositionEntry, TopicInfo, TopicSpec, Watermarks, WriterId,
 };
@@ -264,6 +266,10 @@ impl Log for KafkaLog {
     fn repeating_writer(&self, id: &WriterId) -> Result<Box<dyn LogWriter>> {
         self.make_offsets_topic()?;
         Ok(Box::new(plain::PlainWriter::open(self.settings.clone(), id)?))
+    }
+
+    fn join(&self, membership: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
+        Ok(Some(Box::new(member::KafkaMember::join(&self.settings, membership)?)))
     }
 
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {

@@ -9,6 +9,7 @@ mod campaign;
 mod console;
 mod contract;
 mod fencing;
+mod group;
 mod outage;
 mod positions;
 mod proxy;
