@@ -72,7 +72,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("aes_gcm", &["crypto"]),
     ("hpke", &["crypto"]),
     ("cap_std", &["io::local"]),
-    ("rustix", &["io::local"]),
+    ("rustix", &["io::kafka", "io::local"]),
     ("reqwest", &["io::druid", "io::feed", "io::qumulo", "io::rest"]),
     ("eventsource_stream", &["io::feed"]),
     ("irc_proto", &["io::feed"]),

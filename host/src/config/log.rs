@@ -35,9 +35,7 @@ pub(super) fn check_log(worker: &Keys) -> Result<LogChoice> {
         }
     }
     settings.offsets_topic = keys.need("offset.storage.topic")?.to_owned();
-    if let Some(id) = keys.text("worker.id") {
-        id.clone_into(&mut settings.worker_id);
-    }
+    settings.worker_id = keys.text("worker.id").map(str::to_owned);
     let compressions = ["none", "gzip", "snappy", "lz4", "zstd"];
     settings.compression = keys.choice("producer.compression.type", &compressions)?.to_owned();
     settings.replication_factor = keys.number("topic.creation.default.replication.factor", -1, 100)?;

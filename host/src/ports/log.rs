@@ -24,8 +24,9 @@ pub struct KafkaSettings {
     pub offsets_topic: String,
     /// Replicas of topics that the host makes; -1 is the broker's default.
     pub replication_factor: i32,
-    /// Names this host among those that share the partitions of a sink's topics; the same after a restart.
-    pub worker_id: String,
+    /// Names this host among those that share the partitions of a sink's topics; the same after a restart. None: this
+    /// machine's name.
+    pub worker_id: Option<String>,
     /// How record batches are compressed: `none`, `gzip`, `snappy`, `lz4`, `zstd`.
     pub compression: String,
 }
@@ -39,16 +40,11 @@ impl KafkaSettings {
             secrets: Vec::new(),
             offsets_topic: "connect-offsets".to_owned(),
             replication_factor: -1,
-            worker_id: host_name(),
+            worker_id: None,
             // Envelopes repeat their schema in every record: five times less to send and to store.
             compression: "lz4".to_owned(),
         }
     }
-}
-
-/// The name this machine has, Kafka Connect's first half of a `worker_id`.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// How a topic is made.

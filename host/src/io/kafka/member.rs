@@ -42,10 +42,11 @@ impl KafkaMember {
     pub(super) fn join(settings: &KafkaSettings, membership: &Membership) -> Result<Self> {
         let Membership { connector, task, topics } = membership;
         let group = membership.group();
+        let worker = settings.worker_id.clone().unwrap_or_else(machine_name);
         let attempt = format!("Kafka at `{}`: joining group `{group}`", settings.bootstrap_servers);
         let mut config = consumer_config(settings, &group);
         config
-            .set("group.instance.id", format!("{}/{connector}-{task}", settings.worker_id))
+            .set("group.instance.id", format!("{worker}/{connector}-{task}"))
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT)
             .set("topic.metadata.refresh.interval.ms", LOOK_EVERY);
@@ -220,6 +221,10 @@ impl ConsumerContext for Rebalances {
             }
         }
     }
+}
+
+fn machine_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn native(partitions: &BTreeSet<TopicPartition>) -> Result<TopicPartitionList> {

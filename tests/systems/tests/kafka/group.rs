@@ -11,7 +11,7 @@ use tests::wait_until;
 const PARTITIONS: i32 = 4;
 
 fn join(bootstrap: &str, worker: &str, topic: &str, task: u32) -> Box<dyn GroupMember> {
-    let settings = KafkaSettings { worker_id: worker.to_owned(), ..KafkaSettings::new(bootstrap) };
+    let settings = KafkaSettings { worker_id: Some(worker.to_owned()), ..KafkaSettings::new(bootstrap) };
     let log = KafkaLog::connect(settings).unwrap();
     let connector = format!("{topic}-sink");
     log.join(&Membership { connector, task, topics: vec![topic.to_owned()] }).unwrap().unwrap()
