@@ -9,7 +9,7 @@ use host::ports::log::{
     Commit, GroupOffset, Log, LogReader, LogWriter, PositionEntry, StoredRecord, TopicInfo, TopicSpec, WriterId,
 };
 use host::task::{SinkSettings, SinkTask, Stop, Task, TaskStats};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,13 +93,14 @@ struct Group {
 
 impl Group {
     fn of(target: &Arc<Target>) -> Arc<Self> {
-        let share = Share { assigned: BTreeSet::from([partition()]), revoked: None };
+        let share = Share { assigned: [0, 1].map(partition).into(), revoked: None };
         Arc::new(Group { share: Mutex::new(share), target: Arc::clone(target) })
     }
 
-    fn revoke(&self, is_lost: bool) {
-        let partitions = std::mem::take(&mut self.share.lock().unwrap().assigned);
-        self.share.lock().unwrap().revoked = Some(Revoked { partitions, is_lost });
+    fn revoke(&self, number: i32, is_lost: bool) {
+        let mut share = self.share.lock().unwrap();
+        assert!(share.assigned.remove(&partition(number)));
+        share.revoked = Some(Revoked { partitions: [partition(number)].into(), is_lost });
     }
 }
 
@@ -120,13 +121,13 @@ impl GroupMember for Member {
 impl LogWriter for Member {
     fn commit(&mut self, commit: &Commit) -> Result<()> {
         let offsets = commit.group_offsets.iter();
-        offsets.for_each(|offset| self.0.target.note(format!("committed {}", offset.next)));
+        offsets.for_each(|offset| self.0.target.note(format!("committed {} up to {}", offset.partition, offset.next)));
         Ok(())
     }
 }
 
-fn partition() -> TopicPartition {
-    TopicPartition { topic: RECORDS.to_owned(), partition: 0 }
+fn partition(partition: i32) -> TopicPartition {
+    TopicPartition { topic: RECORDS.to_owned(), partition }
 }
 
 /// What a target holds, and whether it can be reached.
@@ -134,27 +135,33 @@ fn partition() -> TopicPartition {
 struct Target {
     did: Mutex<Vec<String>>,
     start: Option<i64>,
-    offsets: Mutex<Vec<i64>>,
+    offsets: Mutex<BTreeMap<i32, Vec<i64>>>,
     is_out_of_reach: AtomicBool,
+    is_unable_to_finish: AtomicBool,
 }
 
 impl Target {
     fn note(&self, what: String) {
         self.did.lock().unwrap().push(what);
     }
+
+    fn offsets(&self, partition: i32) -> Vec<i64> {
+        self.offsets.lock().unwrap().get(&partition).cloned().unwrap_or_default()
+    }
 }
 
 /// Makes safe what was put, when asked for everything.
-struct Keeps(Arc<Target>, Option<i64>);
+struct Keeps(Arc<Target>, BTreeMap<i32, i64>);
 
 impl Sink for Keeps {
     fn assign(&mut self, partitions: &[(TopicPartition, Option<i64>)]) -> Result<Vec<Assigned>> {
-        self.1 = None;
+        self.1.retain(|number, _| partitions.iter().all(|(at, _)| at.partition != *number));
         Ok(partitions.iter().map(|_| Assigned::From(self.0.start)).collect())
     }
 
-    fn put(&mut self, _: &TopicPartition, records: &[StoredRecord]) -> Result<()> {
-        self.0.offsets.lock().unwrap().extend(records.iter().map(|record| record.offset));
+    fn put(&mut self, at: &TopicPartition, records: &[StoredRecord]) -> Result<()> {
+        let mut offsets = self.0.offsets.lock().unwrap();
+        offsets.entry(at.partition).or_default().extend(records.iter().map(|record| record.offset));
         Ok(())
     }
 
@@ -163,21 +170,23 @@ impl Sink for Keeps {
     }
 
     fn flush(&mut self, all: bool) -> Result<()> {
-        if self.0.is_out_of_reach.load(Ordering::SeqCst) {
+        let is_unable = all && self.0.is_unable_to_finish.load(Ordering::SeqCst);
+        if is_unable || self.0.is_out_of_reach.load(Ordering::SeqCst) {
             return Err(Error::retry("out of reach"));
         }
         if all {
-            self.1 = self.0.offsets.lock().unwrap().last().map(|last| last + 1);
+            let offsets = self.0.offsets.lock().unwrap();
+            self.1 = offsets.iter().filter_map(|(at, offsets)| Some((*at, offsets.last()? + 1))).collect();
         }
         Ok(())
     }
 
-    fn safe_offset(&self, _: &TopicPartition) -> Option<i64> {
-        self.1
+    fn safe_offset(&self, at: &TopicPartition) -> Option<i64> {
+        self.1.get(&at.partition).copied()
     }
 
     fn release(&mut self, partitions: &BTreeSet<TopicPartition>) {
-        self.0.note(format!("sink released {}", partitions.len()));
+        partitions.iter().for_each(|at| self.0.note(format!("sink released {}", at.partition)));
     }
 
     fn close(&mut self) {}
@@ -192,7 +201,7 @@ fn run(
     is_enough: impl Fn(&dyn Log, &TaskStats) -> bool,
 ) -> Result<()> {
     let log = EmbeddedLog::open(dir, None).unwrap();
-    write_records(&log, RECORDS, 1, 0..10);
+    write_records(&log, RECORDS, if group.is_some() { 2 } else { 1 }, 0..10);
     let log: Arc<dyn Log> = Arc::new(Late { log, is_late: AtomicBool::new(is_late), group: group.cloned() });
     let settings = SinkSettings {
         connector: CONNECTOR.to_owned(),
@@ -207,7 +216,7 @@ fn run(
         tolerance: host::connector::Tolerance::All { max_ratio: None },
     };
     let given = Arc::clone(target);
-    let make = Box::new(move || Ok(Box::new(Keeps(Arc::clone(&given), None)) as Box<dyn Sink>));
+    let make = Box::new(move || Ok(Box::new(Keeps(Arc::clone(&given), BTreeMap::new())) as Box<dyn Sink>));
     let task = SinkTask { settings, log: Arc::clone(&log), make };
     let (stop, stats) = (&Stop::default(), &TaskStats::default());
     std::thread::scope(|scope| {
@@ -222,8 +231,8 @@ fn run(
 fn a_target_that_is_ahead_of_an_old_answer_about_the_topic_goes_on() {
     let dir = tempdir().unwrap();
     let target = Arc::new(Target { start: Some(8), ..Target::default() });
-    run(dir.path(), true, None, &target, |_, _| target.offsets.lock().unwrap().len() == 2).unwrap();
-    assert_eq!(*target.offsets.lock().unwrap(), [8, 9]);
+    run(dir.path(), true, None, &target, |_, _| target.offsets(0).len() == 2).unwrap();
+    assert_eq!(target.offsets(0), [8, 9]);
 }
 
 #[test]
@@ -250,38 +259,61 @@ fn a_task_that_has_committed_nothing_yet_learns_in_its_trouble_that_a_newer_one_
     assert!(error.to_string().contains("a newer writer (epoch 2) has taken over from epoch 1"), "{error}");
 }
 
-/// Runs a task whose group takes its partition back once all was put, and returns what was done then.
-fn done_when_revoked(is_lost: bool, is_out_of_reach: bool) -> Vec<String> {
+/// Runs a task whose group takes one of its two partitions back once all was put, until that is given up and
+/// `is_enough`.
+fn revoked(is_lost: bool, is_unable_to_finish: bool, is_enough: impl Fn(&Target) -> bool) -> Arc<Target> {
     let dir = tempdir().unwrap();
     let target = Arc::new(Target::default());
     let group = Group::of(&target);
-    let revoked = AtomicBool::new(false);
+    let asked = AtomicBool::new(false);
     run(dir.path(), false, Some(&group), &target, |_, _| {
-        if target.offsets.lock().unwrap().len() == 10 && !revoked.swap(true, Ordering::SeqCst) {
-            target.is_out_of_reach.store(is_out_of_reach, Ordering::SeqCst);
-            group.revoke(is_lost);
+        if num_put(&target) == 10 && !asked.swap(true, Ordering::SeqCst) {
+            target.is_unable_to_finish.store(is_unable_to_finish, Ordering::SeqCst);
+            group.revoke(1, is_lost);
         }
-        let is_over = target.did.lock().unwrap().iter().any(|did| did == "member released");
-        if is_over {
-            target.is_out_of_reach.store(false, Ordering::SeqCst);
+        let is_given_up = target.did.lock().unwrap().iter().any(|did| did == "member released");
+        if is_given_up {
+            target.is_unable_to_finish.store(false, Ordering::SeqCst);
         }
-        is_over
+        is_given_up && is_enough(&target)
     })
     .unwrap();
-    target.did.lock().unwrap().clone()
+    assert!(!target.offsets(0).is_empty() && !target.offsets(1).is_empty(), "nothing in one of the partitions");
+    target
+}
+
+fn num_put(target: &Target) -> usize {
+    target.offsets.lock().unwrap().values().map(Vec::len).sum()
+}
+
+/// What was done before the member said that it had given up.
+fn done_before(target: &Target) -> Vec<String> {
+    let did = target.did.lock().unwrap();
+    did.iter().take_while(|did| *did != "member released").cloned().collect()
 }
 
 #[test]
 fn what_is_revoked_is_finished_and_committed_before_it_is_given_up() {
-    assert_eq!(done_when_revoked(false, false), ["committed 10", "sink released 1", "member released"]);
+    let target = revoked(false, false, |_| true);
+    let [kept, given] = [0, 1].map(|partition| target.offsets(partition).len());
+    let expected =
+        [format!("committed 0 up to {kept}"), format!("committed 1 up to {given}"), "sink released 1".to_owned()];
+    assert_eq!(done_before(&target), expected);
 }
 
 #[test]
-fn what_is_revoked_and_cannot_be_finished_is_dropped_and_given_up() {
-    assert_eq!(done_when_revoked(false, true), ["sink released 1", "member released"]);
+fn what_is_revoked_and_cannot_be_finished_is_dropped_and_all_else_is_read_again() {
+    let target = revoked(false, true, |target| num_put(target) > 10);
+    assert_eq!(done_before(&target), ["sink released 1"]);
+    let (kept, given) = (target.offsets(0), target.offsets(1));
+    // The sink forgot what it was given: a file that began where it is safe would lack these.
+    let (first, again) = kept.split_at(10 - given.len());
+    assert_eq!(first, again);
 }
 
 #[test]
-fn what_is_lost_is_dropped() {
-    assert_eq!(done_when_revoked(true, false), ["sink released 1", "member released"]);
+fn what_is_lost_is_dropped_and_all_else_goes_on() {
+    let target = revoked(true, false, |_| true);
+    assert_eq!(done_before(&target), ["sink released 1"]);
+    assert_eq!(num_put(&target), 10);
 }

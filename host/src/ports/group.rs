@@ -52,12 +52,15 @@ pub struct Revoked {
     pub is_lost: bool,
 }
 
-/// A member of a consumer group; its commits of the group's offsets are refused once it is none.
+/// A member of a consumer group. Its commits are refused once it is none, and where the log has groups they are two:
+/// records first, then offsets.
 pub trait GroupMember: LogWriter {
-    /// What is its share now, and a sign that it lives: called every few seconds at least.
+    /// What is its share now. Others wait while this is not called, and after Kafka's `max.poll.interval.ms`, five
+    /// minutes, the group goes on without the member.
     ///
     /// # Errors
-    /// Class Retry when the group cannot be asked; class Config when a newer member has taken its place.
+    /// Class Retry when the group cannot be asked; class Config when a newer member has taken its place, or the
+    /// log forbids it.
     fn share(&mut self) -> Result<Share>;
 
     /// Says that nothing is done any more for what [`Share::revoked`] named.

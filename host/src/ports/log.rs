@@ -206,7 +206,7 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// Class Config for properties the log refuses; class Retry when it cannot be reached.
-    fn join(&self, _as: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
+    fn join(&self, _membership: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
         Ok(None)
     }
 

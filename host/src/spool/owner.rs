@@ -100,7 +100,8 @@ pub(super) struct Held {
 }
 
 /// Takes the directory of `label` in `parent`: at once where nobody has it, where its lease is over, or
-/// where its owner is an earlier life of the same connector (which the log has fenced already).
+/// where its owner is the same task in an earlier life or on another host (which the log has fenced already, or the
+/// group has given up).
 ///
 /// # Errors
 /// What the files give; class Retry when others race for it all the time.

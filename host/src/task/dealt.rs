@@ -43,6 +43,7 @@ impl GroupMember for Dealt {
             return Ok(self.share.clone());
         }
         let mut is_missing = false;
+        self.share.assigned.clear();
         for name in &self.topics {
             let Some(topic) = self.log.topic(name)? else {
                 is_missing = true;

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorClass, Result};
 use crate::ports::group::{GroupMember, Membership, Revoked};
 use crate::ports::log::{Commit, GroupOffset, Log, LogReader, ReadLimits, StoredRecord, TopicSpec, Watermarks};
 use crate::record::BatchBuilder;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -222,6 +223,9 @@ impl Life<'_> {
     }
 
     /// Finishes the work on partitions that others are to have, or drops it: one attempt, for they wait.
+    ///
+    /// # Errors
+    /// What kept it from being finished; they are given up all the same where it may pass.
     fn give_up(&mut self, sink: &mut dyn Sink, revoked: &Revoked) -> Result<()> {
         let Revoked { partitions, is_lost } = revoked;
         let (connector, task) = (self.task.settings.connector.as_str(), self.task.settings.task);
@@ -230,17 +234,17 @@ impl Life<'_> {
             true => Ok(()),
             false => sink.flush(true).and_then(|()| self.commit(sink, true)),
         };
-        match finished {
-            Err(error) if error.class() != ErrorClass::Retry => return Err(error),
-            Err(error) => tracing::warn!(connector, task, %error, "dropped what was in hand: it is read again"),
-            Ok(()) => {}
+        if !matches!(&finished, Err(error) if error.class() != ErrorClass::Retry) {
+            partitions.iter().for_each(|at| drop(self.partitions.remove(at)));
+            sink.release(partitions);
+            self.looked = None;
+            self.member.release()?;
         }
-        partitions.iter().for_each(|at| drop(self.partitions.remove(at)));
-        sink.release(partitions);
-        self.looked = None;
-        self.member.release()
+        // A sink that failed has forgotten what it was given of the others too: the round ends here.
+        finished
     }
 
+    /// Asks the sink where it goes on, and opens readers there.
     fn assign(&mut self, sink: &mut dyn Sink, wanted: BTreeSet<TopicPartition>) -> Result<()> {
         let settings = &self.task.settings;
         let mut committed = BTreeMap::new();
@@ -255,7 +259,10 @@ impl Life<'_> {
                 (at, committed)
             })
             .collect();
-        for ((at, committed), assigned) in wanted.iter().zip(sink.assign(&wanted)?) {
+        let taken = sink.assign(&wanted)?;
+        // Asked after the sink, whose target may hold what was written a moment ago.
+        let mut topics = BTreeMap::new();
+        for ((at, committed), assigned) in wanted.iter().zip(taken) {
             let reading = self.partitions.entry(at.clone()).or_default();
             match assigned {
                 Assigned::Held(by) => {
@@ -268,10 +275,15 @@ impl Life<'_> {
                     );
                 }
                 Assigned::From(start) => {
-                    let topic = self.task.log.topic(&at.topic)?;
+                    let topic = match topics.entry(&at.topic) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(unknown) => unknown.insert(self.task.log.topic(&at.topic)?),
+                    };
                     let index = usize::try_from(at.partition).unwrap_or(usize::MAX);
-                    let known = topic.and_then(|topic| topic.partitions.get(index).copied());
-                    check_start(at, start, known)?;
+                    let marks = topic.as_ref().and_then(|topic| topic.partitions.get(index));
+                    // Deleted since it was shared out: it may come back.
+                    let Some(marks) = marks else { continue };
+                    check_start(at, start, *marks)?;
                     let next = start.unwrap_or(0);
                     let reader = self.task.log.reader(&at.topic, at.partition, next)?;
                     *reading = Reading { reader: Some(reader), next, committed: *committed, ..Reading::default() };
@@ -385,8 +397,9 @@ fn num_bytes(records: &[StoredRecord]) -> u64 {
 }
 
 /// Whether a target that goes on at `start` fits the topic.
-fn check_start(at: &TopicPartition, start: Option<i64>, marks: Option<Watermarks>) -> Result<()> {
-    let (Some(start), Some(Watermarks { low, high })) = (start, marks) else { return Ok(()) };
+fn check_start(at: &TopicPartition, start: Option<i64>, marks: Watermarks) -> Result<()> {
+    let Some(start) = start else { return Ok(()) };
+    let Watermarks { low, high } = marks;
     let TopicPartition { topic, partition } = at;
     if start > high {
         let found = format!("topic `{topic}` partition {partition} ends at offset {high}");

@@ -5,6 +5,7 @@
 //!   and positions become visible together, and a newer writer fences an older one; a commit whose
 //!   end was not told is looked for before it is made again (`writer.rs`); without transactions records come
 //!   before positions, and may come again (`plain.rs`);
+//! - a sink's task commits offsets as a member of its group, which refuses them once it is none (`member.rs`);
 //! - positions are kept as Kafka Connect keeps source offsets: topic `connect-offsets`, key
 //!   `["connector",{partition}]`, value `{position}`;
 //! - readers see committed records only;
@@ -269,7 +270,8 @@ impl Log for KafkaLog {
     }
 
     fn join(&self, membership: &Membership) -> Result<Option<Box<dyn GroupMember>>> {
-        Ok(Some(Box::new(member::KafkaMember::join(&self.settings, membership)?)))
+        let writer = self.writer(&member::writer_id(&self.settings, membership))?;
+        Ok(Some(Box::new(member::KafkaMember::join(&self.settings, membership, writer)?)))
     }
 
     fn reader(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn LogReader>> {

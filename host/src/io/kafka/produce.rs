@@ -154,7 +154,7 @@ pub(super) fn drain(producer: &BaseProducer<Deliveries>, within: Duration) -> Re
 }
 
 /// Failures that do not pass by themselves.
-fn is_for_operator(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_for_operator(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::{
         ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidTopic, MessageSizeTooLarge,
         TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition, UnknownTopic,

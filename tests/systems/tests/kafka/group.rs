@@ -1,9 +1,13 @@
 //! Several members share the partitions of a topic, and hand them over.
 
 use crate::support::{WITHIN, connect, kafka};
+use host::error::ErrorClass;
 use host::io::kafka::KafkaLog;
 use host::ports::group::{GroupMember, Membership, Share, TopicPartition};
 use host::ports::log::{Commit, GroupOffset, KafkaSettings, Log, TopicSpec};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tests::wait_until;
@@ -77,6 +81,24 @@ fn a_partition_is_given_to_another_member_when_the_first_says_so_and_not_before(
     let committed = log.group_offsets(&format!("connect-{topic}-sink"), topic).unwrap();
     let committed: Vec<_> = committed.iter().map(|offset| (offset.partition, offset.next)).collect();
     assert!(committed.contains(&(at, 9)), "{committed:?}");
+
+    // One that is gone, in the middle of something or not, is replaced.
+    drop(one);
+    ask(two.as_mut(), "what the first had", has(4));
+}
+
+#[test]
+fn a_member_that_ends_before_it_has_given_up_what_it_was_asked_for_holds_nobody_up() {
+    let Some(kafka) = kafka() else { return };
+    let bootstrap = kafka.bootstrap();
+    let topic = "group-ends";
+    connect(bootstrap).create_topic(topic, TopicSpec { partitions: PARTITIONS, ..TopicSpec::default() }).unwrap();
+    let mut one = join(bootstrap, "one", topic, 0);
+    ask(one.as_mut(), "all partitions", has(4));
+    let mut two = join(bootstrap, "two", topic, 0);
+    ask(one.as_mut(), "something to give up", |share| share.revoked.is_some());
+    drop(one);
+    ask(two.as_mut(), "all partitions", has(4));
 }
 
 #[test]
@@ -93,10 +115,10 @@ fn a_newer_life_has_its_partitions_at_once_and_an_older_one_commits_no_more() {
     let mut ended = None;
     wait_until("the older one to end", WITHIN, || {
         ended = older.share().and_then(|_| older.commit(&offset(topic, 1, 3))).err().or_else(|| ended.take());
-        ended.as_ref().is_some_and(|error| error.class() == host::error::ErrorClass::Config)
+        ended.as_ref().is_some_and(|error| error.class() == ErrorClass::Config)
     });
     let said = ended.unwrap().to_string();
-    assert!(said.contains("a newer member has taken over"), "{said}");
+    assert!(said.contains("a newer writer has taken over"), "{said}");
     let committed = connect(bootstrap).group_offsets(&format!("connect-{topic}-sink"), topic).unwrap();
     assert_eq!(committed.iter().map(|offset| (offset.partition, offset.next)).collect::<Vec<_>>(), [(1, 5)]);
     ask(newer.as_mut(), "its partitions still", has(4));
@@ -120,4 +142,42 @@ fn topics_and_members_that_come_later_are_seen() {
             share.assigned.len() == 2
         })
     });
+}
+
+#[test]
+fn a_member_whose_place_an_older_one_took_by_joining_again_takes_it_back() {
+    let Some(kafka) = kafka() else { return };
+    let bootstrap = kafka.bootstrap();
+    let topic = "group-stolen";
+    connect(bootstrap).create_topic(topic, TopicSpec { partitions: PARTITIONS, ..TopicSpec::default() }).unwrap();
+    let mut member = join(bootstrap, "one", topic, 0);
+    ask(member.as_mut(), "all partitions", has(4));
+    // As an older one does that the group has forgotten: it joins under the same name, without a newer writer.
+    let older: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", format!("connect-{topic}-sink"))
+        .set("group.instance.id", format!("one_2f_{topic}-sink_2f_0"))
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .create()
+        .unwrap();
+    older.subscribe(&[topic]).unwrap();
+    let mut told = None;
+    wait_until("the member to lose its place", WITHIN, || {
+        older.poll(Duration::from_millis(10));
+        told = member.share().err();
+        told.is_some()
+    });
+    let told = told.unwrap();
+    assert_eq!(told.class(), ErrorClass::Retry, "{told}");
+    let lost = member.share().unwrap().revoked.unwrap();
+    assert_eq!((lost.partitions.len(), lost.is_lost), (4, true));
+    ask(member.as_mut(), "all partitions again", |share| {
+        older.poll(Duration::from_millis(10));
+        has(4)(share)
+    });
+    wait_until("the older one to hear of it", WITHIN, || {
+        older.poll(Duration::from_millis(10));
+        older.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    });
+    assert!(has(4)(&member.share().unwrap()));
 }

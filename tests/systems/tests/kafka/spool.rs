@@ -1,7 +1,7 @@
 //! A spool between two topics of a real Kafka: what was in the first topic is in the data set once,
 //! whatever became of the host in between.
 
-use crate::support::{WITHIN, connect, id, kafka};
+use crate::support::{WITHIN, connect, id, kafka, num_members};
 use host::app;
 use host::config::{Config, ConnectorKind, RawConfig};
 use host::crypto::{Key, KeyKind, KeyRing, create_key_file};
@@ -110,6 +110,10 @@ fn a_newer_host_takes_over_the_sides_of_a_spool_and_the_older_one_ends() {
     wait_until("some of it", WITHIN, || {
         dir.path().join("two").is_dir() && !data_set(&config, "handed-out", &key).is_empty()
     });
+    // Newer is who opened its writer last, task by task.
+    wait_until("all tasks of the older host", WITHIN, || {
+        ["connect-handed-in", "connect-handed-out"].iter().all(|group| num_members(bootstrap, group) == 2)
+    });
     let mut newer = program::spawn(dir.path(), [Path::new("run"), &config]);
     newer.wait_stderr("connector `");
     write(RECORDS / 3..RECORDS);
@@ -156,4 +160,54 @@ fn kills_between_two_topics_and_two_filers_lose_and_repeat_nothing() {
     let doubled: Vec<_> = found.iter().filter(|(_, count)| **count > 1).collect();
     assert!(doubled.is_empty(), "doubled: {doubled:?}");
     assert!(found == once_each(RECORDS), "{} of {RECORDS} records", found.len());
+}
+
+#[test]
+fn two_hosts_share_a_sink_hand_partitions_over_and_one_goes_on_alone() {
+    let Some(kafka) = kafka() else { return };
+    let bootstrap = kafka.bootstrap();
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::generate(KeyKind::Private).unwrap();
+    create_key_file(&dir.path().join("k.pub"), &key.public().unwrap()).unwrap();
+    let layout = Plugin::SpoolLayout.path().display();
+    let [one, two] = ["one", "two"].map(|worker| {
+        let text = format!(
+            "[worker]\nbootstrap.servers = \"{bootstrap}\"\nworker.id = \"{worker}\"\n\n[connectors.shared-out]\n\
+             connector.class = \"spool-sink\"\nplugin = \"{layout}\"\nfiles = \"local\"\ndir = \"{}\"\n\
+             rotation.max.records = 40\nrotation.max.age.ms = 200\nstaging.directory = \"var/sink\"\n\
+             spool.lease.ms = 1000\nerrors.retry.delay.max.ms = 500\ntopics = \"shared\"\nspool.place = \"target\"\n\
+             seal.recipients = \"file:{}\"\n",
+            dir.path().join("out").display(),
+            dir.path().join("k.pub").display()
+        );
+        let path = dir.path().join(format!("{worker}.toml"));
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let log = connect(bootstrap);
+    log.create_topic("shared", TopicSpec { partitions: PARTITIONS, ..TopicSpec::default() }).unwrap();
+    let mut writer = log.writer(&id("shared-writer")).unwrap();
+    let mut write = |numbers| write(writer.as_mut(), "shared", numbers);
+    let arrived = |count: usize| {
+        wait_until("records in the data set", WITHIN, || {
+            dir.path().join("out").is_dir() && data_set(&one, "shared-out", &key).len() == count
+        });
+    };
+    write(0..RECORDS / 3);
+    let mut first = program::spawn(dir.path(), [Path::new("run"), &one]);
+    arrived(RECORDS / 3);
+    let mut second = program::spawn(dir.path(), [Path::new("run"), &two]);
+    write(RECORDS / 3..RECORDS / 2);
+    first.wait_stderr("partitions given up");
+    arrived(RECORDS / 2);
+    write(RECORDS / 2..RECORDS * 2 / 3);
+    arrived(RECORDS * 2 / 3);
+    assert!(first.is_running() && second.is_running(), "{}\n{}", first.stderr(), second.stderr());
+    first.signal("KILL");
+    first.finish();
+    write(RECORDS * 2 / 3..RECORDS);
+    arrived(RECORDS);
+    second.signal("INT");
+    second.finish().expect(0);
+    assert!(data_set(&one, "shared-out", &key) == once_each(RECORDS));
 }

@@ -52,6 +52,13 @@ pub(crate) fn texts(values: &[&str]) -> Batch {
     batch.build()
 }
 
+/// How many members the broker knows of a group that is not being rebalanced.
+pub(crate) fn num_members(bootstrap: &str, group: &str) -> usize {
+    let asking: BaseConsumer = client(bootstrap).create().unwrap();
+    let asked = asking.client().fetch_group_list(Some(group), WITHIN).unwrap();
+    asked.groups().iter().filter(|found| found.state() == "Stable").map(|found| found.members().len()).sum()
+}
+
 /// Gives a commit as the host's task does: again, until it is made.
 pub(crate) fn commit_until_made(writer: &mut dyn LogWriter, commit: &Commit) {
     tests::wait_until("the commit to be made", WITHIN, || match writer.commit(commit) {
