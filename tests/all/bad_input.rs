@@ -98,8 +98,8 @@ fn a_manifest_of_another_world_is_refused() {
     refused_plugin(
         &transform,
         &[
-            "world `transform`, which exports `connector:plugin/transformation@0.1.0`",
-            "the component exports `connector:plugin/source-task@0.1.0`",
+            "world `transform`, which exports `connector:plugin/transformation@0.1.1`",
+            "the component exports `connector:plugin/source-task@0.1.1`",
         ],
     );
     let dir = folder();
@@ -113,11 +113,11 @@ fn a_manifest_of_another_world_is_refused() {
 
 #[test]
 fn a_component_for_another_version_is_refused_with_both_versions() {
-    let newer = patched(Plugin::UnrulySource, "connector:host/feed@0.1.0", "connector:host/feed@0.9.0");
-    refused_plugin(&newer, &["it was built for `connector:host@0.9.0`, this host serves `connector:host@0.1.0`"]);
-    let from = "connector:plugin/source-task@0.1.0";
+    let newer = patched(Plugin::UnrulySource, "connector:host/feed@0.1.1", "connector:host/feed@0.9.0");
+    refused_plugin(&newer, &["it was built for `connector:host@0.9.0`, this host serves `connector:host@0.1.1`"]);
+    let from = "connector:plugin/source-task@0.1.1";
     let newer = patched(Plugin::UnrulySource, from, "connector:plugin/source-task@0.9.0");
-    refused_plugin(&newer, &["exports `connector:plugin/source-task@0.1.0`", "`connector:plugin/source-task@0.9.0`"]);
+    refused_plugin(&newer, &["exports `connector:plugin/source-task@0.1.1`", "`connector:plugin/source-task@0.9.0`"]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_component_that_imports_what_it_does_not_ask_for_is_refused() {
     refused_plugin(
         &secretive,
         &[
-            "it imports `connector:host/geoip@0.1.0`, which its manifest does not ask for",
+            "it imports `connector:host/geoip@0.1.1`, which its manifest does not ask for",
             "hint: add a `[[wants]]` with `capability = \"geoip\"` to plugin.toml",
         ],
     );
@@ -149,7 +149,7 @@ fn a_grant_that_is_missing_is_told_with_the_line_that_gives_it() {
     program::host(dir.path(), ["run", "host.toml", "--duration", "100ms"]).expect(0);
     refused_config(
         &ungranted.replace("wasm\"\n", "wasm\"\ngrants = [\"root\"]\n"),
-        &["option `grants` names `root`, this host lends `feed` and `geoip`"],
+        &["option `grants` names `root`, this host lends `clock`, `feed`, `files`"],
     );
     refused_config(
         &format!("{CONNECTOR}geoip.database = \"city.mmdb\"\n"),
@@ -164,7 +164,9 @@ fn a_grant_that_is_missing_is_told_with_the_line_that_gives_it() {
 fn an_option_that_is_missing_is_told_with_what_it_is_for() {
     refused_config(
         "[connectors.wikipedia]\ntopic = \"t\"\n",
-        &["config `host.toml`: connector `wikipedia`: option `plugin` is missing (the component file)"],
+        &[
+            "config `host.toml`: connector `wikipedia`: option `plugin` is missing (a component file, or a plugin by name)",
+        ],
     );
     let unruly = "[connectors.unruly]\nplugin = \"unruly_source.wasm\"\ngrants = [\"feed\"]\n";
     refused_config(unruly, &["option `irc.host` is missing (server)"]);

@@ -100,10 +100,10 @@ fn a_plugin_is_inspected_for_people_and_for_programs() {
         (&json["name"], &json["version"], &json["world"]),
         (&"wiki_source".into(), &"0.1.0".into(), &"source".into())
     );
-    assert_eq!(json["exports"], serde_json::json!(["connector:plugin/source-task@0.1.0"]));
+    assert_eq!(json["exports"], serde_json::json!(["connector:plugin/source-task@0.1.1"]));
     let imports: Vec<&str> =
         json["imports"].as_array().unwrap().iter().map(|import| import.as_str().unwrap()).collect();
-    for import in ["connector:host/feed@0.1.0", "connector:host/geoip@0.1.0"] {
+    for import in ["connector:host/feed@0.1.1", "connector:host/geoip@0.1.1"] {
         assert!(imports.contains(&import), "{imports:?}");
     }
     assert_eq!(json["wants"][0]["capability"], "feed");

@@ -6,14 +6,15 @@ use host::ports::log::StoredRecord;
 use host::worker::{TaskState, TaskStatus};
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::{Handle, irc};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::tempdir;
-use tests::feeds;
 use tests::plugins::Plugin;
 use tests::program::{self, Finished, Program};
 use tests::records::{assert_dense, header, read_topic, text};
 use tests::worker::{Connector, Running, start};
+use tests::{feeds, wait_for};
 
 const WITHIN: Duration = Duration::from_secs(30);
 const MESSAGES: usize = 600;
@@ -89,12 +90,30 @@ fn check_failure(mode: &str, keys: &[(&str, &str)], restarts: u64, expected: &st
     assert_eq!((status.restarts, status.counts.records), (restarts, 0), "{mode}: {status:?}");
 }
 
+/// Runs a plugin that gives each frame as a record, beside a healthy connector, and expects all of them.
+pub(crate) fn check_delivers(plugin: Plugin) {
+    let dir = tempdir().unwrap();
+    let (_feed, connector) = unruly(dir.path(), "none");
+    let connector = connector.plugin_file(plugin.path()).unset("mode").set("topic", "unruly");
+    check_delivery(connector, dir.path(), &frames(), &[]);
+}
+
 #[test]
 fn a_plugin_that_traps_fails_alone() {
     check_failure("panic", &[], 1, "plugin `unruly_source@0.1.0`: `poll` panicked");
     check_failure("panic in open", &[], 1, "`open` panicked");
     check_failure("recurse", &[], 1, "`poll` trapped: ");
     check_failure("exit", &[], 1, "`poll` failed: ");
+}
+
+#[test]
+fn a_plugin_that_panics_in_the_middle_of_a_host_call_fails_alone() {
+    let dir = tempdir().unwrap();
+    let (_feed, connector) = unruly(dir.path(), "panic in a host callback");
+    let failed = |status: &TaskStatus| matches!(status.state, TaskState::Failed(_));
+    let (_, status) = run_beside_healthy(dir.path(), connector, "the connector to fail", failed);
+    assert!(status.state.trace().unwrap().contains("plugin `unruly_source@0.1.0`: `poll` trapped: "), "{status:?}");
+    assert_eq!(status.counts.records, 0);
 }
 
 #[test]
@@ -118,8 +137,28 @@ fn a_plugin_that_takes_all_memory_fails_alone() {
 }
 
 #[test]
+fn a_plugin_with_too_many_functions_fails_alone() {
+    let expected = "`instantiate` wanted more than 3 function table entries";
+    check_failure("none", &[("table.max.elements", "3")], 1, expected);
+}
+
+#[test]
+fn a_plugin_that_calls_the_host_without_an_end_fails_alone() {
+    let keys = [("host.calls.max.per.second", "500")];
+    check_failure("call the host", &keys, 1, "`poll` called the host more than 500 times a second");
+}
+
+#[test]
 fn a_plugin_that_returns_too_much_fails_alone() {
     check_failure("too many", &[("batch.max.records", "16")], 1, "returned 17 records, was asked for at most 16");
+    let room = ("memory.max.bytes", "4294967296");
+    check_failure("huge beyond measure", &[room], 1, "`poll` handed over more than its limit of 67108864 bytes");
+    check_failure(
+        "huge",
+        &[("output.max.bytes", "1048576")],
+        1,
+        "`poll` handed over more than its limit of 1048576 bytes",
+    );
     check_failure("huge", &[], 1, "returned 68157440 bytes in one call, its limit is 67108864");
     check_failure("huge reject", &[], 1, "bytes in one call, its limit is 67108864");
     check_failure("huge position", &[], 1, "returned a position of 1 and 66560 bytes, expected at most 1024 and 65536");
@@ -255,6 +294,88 @@ fn a_transform_that_misbehaves_fails_its_own_connector() {
 }
 
 #[test]
+fn a_transform_that_makes_too_many_records_is_ended_and_its_connector_goes_on() {
+    let dir = tempdir().unwrap();
+    let (_feed, connector) = unruly(dir.path(), "none");
+    let connector = connector.transform(Plugin::UnrulyTransform, &[("mode", "none")]).set("output.max.records", 3);
+    // What is in question is given one at a time after a defect, which is within the limit: it arrives.
+    let (_, status) = check_delivery(connector.set("restart.max", 20), dir.path(), &frames(), &[]);
+    assert!(status.restarts > 0, "{status:?}");
+}
+
+#[test]
+fn what_plugins_use_and_which_limits_they_reach_are_metrics() {
+    let dir = tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{}", feeds::free_port());
+    let (_feed, unruly) = unruly(dir.path(), "call the host");
+    let (_other, healthy, _) = healthy();
+    let text = format!(
+        "[worker]\ndata.dir = 'host-data'\nlisteners = '{url}'\n{}{}",
+        unruly.set("host.calls.max.per.second", 500).to_toml(),
+        healthy.to_toml()
+    );
+    std::fs::write(dir.path().join("host.toml"), text).unwrap();
+    let mut host = program::spawn(dir.path(), ["run", "host.toml"]);
+    host.wait_stderr("look at the pipeline: ");
+    let value = |metrics: &str, name: &str, labels: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(labels))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    let metrics = wait_for("metrics", WITHIN, || {
+        let metrics = get(&url, "/metrics")?;
+        let breaches = "connector_host_plugin_limit_breaches_total";
+        (value(&metrics, breaches, "limit=\"host_calls\"")? >= 2.0).then_some(metrics)
+    });
+    let of = |name: &str| value(&metrics, &format!("connector_host_plugin_{name}"), "connector=\"healthy\"");
+    for counted in [
+        "host_calls_total",
+        "calls_total",
+        "output_bytes_total",
+        "output_records_total",
+        "memory_bytes",
+        "table_elements",
+        "cpu_microseconds_total",
+        "call_microseconds_total",
+        "open_feeds",
+    ] {
+        assert!(of(counted).is_some_and(|value| value > 0.0), "{counted}: {metrics}");
+    }
+    for named in
+        ["state_bytes", "http_requests_total", "http_waits_total", "log_lines_total", "log_lines_dropped_total"]
+    {
+        assert!(of(named).is_some(), "{named}: {metrics}");
+    }
+    let limits = [
+        "memory_bytes",
+        "table_elements",
+        "cpu_milliseconds",
+        "wall_milliseconds",
+        "output_bytes",
+        "output_records",
+        "host_calls_per_second",
+        "http_requests_per_second",
+        "open_feeds",
+        "state_bytes",
+        "log_lines_per_second",
+    ];
+    for limit in limits {
+        let found = value(&metrics, "connector_host_plugin_limit{", &format!("limit=\"{limit}\""));
+        assert!(found.is_some_and(|value| value > 0.0), "{limit}: {metrics}");
+    }
+    host.signal("INT");
+    host.finish().expect(1);
+}
+
+fn get(url: &str, path: &str) -> Option<String> {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.starts_with("HTTP/1.1 200").then_some(answer)
+}
+
+#[test]
 fn records_that_a_transform_drops_are_taken_for_done() {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "none");
@@ -276,15 +397,32 @@ fn a_plugin_that_invents_reasons_to_skip_does_not_fill_the_host() {
     assert!(skips == 100_000 || status.state.is_over(), "{skips} of 100000 are counted");
 }
 
-#[test]
-fn a_plugin_sees_nothing_outside_of_its_sandbox() {
+/// What a plugin finds that looks around, with these grants: the report up to the time, the time, and what was drawn.
+fn looked_around(grants: &str) -> (String, u128, String) {
     let dir = tempdir().unwrap();
     let (_feed, connector) = unruly(dir.path(), "look around");
     let seen = |status: &TaskStatus| status.counts.records > 0;
-    let (running, _) = run_beside_healthy(dir.path(), connector, "its report", seen);
+    let (running, _) = run_beside_healthy(dir.path(), connector.set("grants", grants), "its report", seen);
     let report = text(&read_topic(running.log(), "unruly")[0]).to_owned();
+    let (before, rest) = report.split_once(", time ").unwrap();
+    let (time, drawn) = rest.split_once(", drawn ").unwrap();
+    (before.to_owned(), time.parse().unwrap(), drawn.to_owned())
+}
+
+#[test]
+fn a_plugin_sees_nothing_outside_of_its_sandbox() {
+    let (report, time, drawn) = looked_around("feed");
     assert!(report.starts_with("env 0, files 0, file false, net Err("), "{report}");
     assert!(report.ends_with("name false"), "{report}");
+    assert_eq!((time, &drawn), (0, &looked_around("feed").2), "neither time nor chance");
+}
+
+#[test]
+fn a_plugin_has_time_and_chance_where_they_are_granted() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let (report, time, drawn) = looked_around("feed,clock,random");
+    assert!(report.ends_with("name false") && time >= now, "{report}, {time}");
+    assert_ne!(drawn, looked_around("feed,clock,random").2);
 }
 
 /// Starts the program with an unruly plugin, whose feed is the emulator.
@@ -341,4 +479,17 @@ fn a_plugin_that_never_returns_does_not_keep_the_host_from_stopping() {
     };
     check("sleep", &[]);
     check("loop", &["--set", "trusted=true"]);
+}
+
+#[test]
+fn a_plugin_that_loops_when_it_is_closed_has_delivered_and_does_not_keep_the_host() {
+    let dir = tempdir().unwrap();
+    let limits = ["--set", "cpu.max.ms=100", "--max-records", "40"];
+    let (_emulator, program) = start_program(dir.path(), "loop in close", &limits);
+    let run = program.finish().expect(0);
+    assert_eq!(
+        (&run.json()["connectors"][0]["records"], &run.json()["connectors"][0]["state"]),
+        (&40.into(), &"STOPPED".into())
+    );
+    assert!(run.stderr.contains("`close` ran for more than 100 ms of CPU"), "{}", run.stderr);
 }

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("ports", Some(&[])),
     ("connector", Some(&["ports"])),
     ("dotted", Some(&[])),
-    ("plugin", Some(&["dotted"])),
+    ("plugin", Some(&["crypto", "dotted"])),
     ("config", Some(&["plugin", "ports", "connector", "dotted"])),
     ("io", Some(&["ports"])),
     ("io::druid", Some(&["ports"])),
@@ -32,7 +32,9 @@ const ROOMS: &[(&str, Option<&[&str]>)] = &[
     ("io::kafka", Some(&["ports"])),
     ("io::local", Some(&["ports"])),
     ("io::qumulo", Some(&["ports"])),
+    ("io::oci", Some(&[])),
     ("io::rest", Some(&[])),
+    ("io::web", Some(&["ports"])),
     ("crypto", Some(&[])),
     ("spool", Some(&["ports", "connector", "crypto"])),
     ("wasm", Some(&["ports", "connector", "plugin"])),
@@ -73,7 +75,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hpke", &["crypto"]),
     ("cap_std", &["io::local"]),
     ("rustix", &["io::kafka", "io::local"]),
-    ("reqwest", &["io::druid", "io::feed", "io::qumulo", "io::rest"]),
+    ("reqwest", &["io::druid", "io::feed", "io::oci", "io::qumulo", "io::rest", "io::web"]),
+    ("oci_client", &["io::oci"]),
+    ("semver", &["plugin"]),
+    ("metrics", &["wasm"]),
+    ("metrics_exporter_prometheus", &["serve"]),
     ("eventsource_stream", &["io::feed"]),
     ("irc_proto", &["io::feed"]),
     ("rusqlite", &["io::embedded"]),
@@ -92,7 +98,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("croner", &["schedule"]),
     ("flate2", &["ingest"]),
     ("percent_encoding", &["ingest"]),
-    ("cpu_time", &["task"]),
+    ("cpu_time", &["task", "wasm"]),
     ("serde_transcode", &["cli"]),
 ];
 
@@ -427,7 +433,7 @@ fn a_broken_rule_is_told_with_file_line_and_rule() {
         "host/src/plugin/manifest.rs",
         "use crate::config::Config;\n",
         &[
-            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `dotted`, `error`, `record`, `secret`, `schedule`, `crash`",
+            "host/src/plugin/manifest.rs:1: `plugin` imports `config::Config`, it may import `crypto`, `dotted`, `error`, `record`, `secret`, `schedule`, `crash`",
         ],
     );
     check(

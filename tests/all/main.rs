@@ -5,7 +5,9 @@
 
 mod bad_input;
 mod campaign;
+mod catalog;
 mod cli;
+mod contract;
 mod data_folder;
 mod dead_letters;
 mod delivery;
@@ -13,6 +15,7 @@ mod demo;
 mod disk;
 mod feeds;
 mod guests;
+mod http;
 mod imports;
 mod ingest_access;
 mod ingest_cli;
@@ -27,6 +30,7 @@ mod ingest_modes;
 mod ingest_print;
 mod ingest_spec;
 mod kills;
+mod lent;
 mod log_contract;
 mod script;
 mod sink_task;

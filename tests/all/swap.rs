@@ -2,7 +2,10 @@
 //! that does not fit, or does worse, leaves the one that ran.
 
 use crate::cli::offsets;
+use host::connector::Limits;
 use host::error::ErrorClass;
+use host::plugin::Package;
+use host::wasm::{Engines, LoadedPlugin, Trust};
 use host_emulators::edits::{Edit, Generator, Kind};
 use host_emulators::{eventstreams, irc};
 use serde_json::json;
@@ -101,10 +104,13 @@ fn assert_whole(running: &Running) {
 /// Swaps to a version that fails at the poison, and expects the first one to take over again.
 fn check_taken_back(mode: &str, poison: std::ops::Range<usize>, words: &str) {
     let dir = tempdir().unwrap();
+    let new = unruly(dir.path(), "0.2.0", mode);
+    // Compiled before the feed runs, or the poison is over before the version is there on a busy machine.
+    let package = Package::read(&new).unwrap();
+    LoadedPlugin::load(&Engines::new(), &package, Trust::Limited, Limits::default(), &["feed".to_owned()]).unwrap();
     let (running, _emulator) = with_poison(dir.path(), poison);
-    let swapped = running.swap("wiki", &unruly(dir.path(), "0.2.0", mode)).unwrap();
+    let swapped = running.swap("wiki", &new).unwrap();
     assert_eq!(swapped.to, "unruly_source@0.2.0");
-    assert_eq!(running.status("wiki").plugin, "unruly_source@0.2.0");
     assert_whole(&running);
     let status = running.status("wiki");
     assert_eq!((status.plugin.as_str(), status.restarts), ("unruly_source@0.1.0", 0));
@@ -139,7 +145,12 @@ fn a_swap_to_a_version_that_cannot_be_is_refused_and_the_old_one_goes_on() {
     let garbage = dir.path().join("garbage.wasm");
     std::fs::write(&garbage, b"no component").unwrap();
     refused(&wants_more, ErrorClass::Deny, "wants `geoip` (to look around)");
-    refused(Plugin::UnrulyTransform.path(), ErrorClass::Config, "is of world `transform`, expected `source`");
+    refused(
+        Plugin::UnrulyTransform.path(),
+        ErrorClass::Config,
+        "is the transform `unruly_transform`, which the connector",
+    );
+    refused(Plugin::SpoolLayout.path(), ErrorClass::Config, "is of world `layout`, expected `source`");
     refused(Plugin::WikiSource.path(), ErrorClass::Config, "tried on the latest inputs it rejects ");
     refused(&garbage, ErrorClass::Config, "no WebAssembly");
     refused(&dir.path().join("none.wasm"), ErrorClass::Config, "none.wasm");
@@ -214,9 +225,39 @@ fn a_swap_is_asked_for_on_the_command_line() {
     let back = swap(&[Plugin::WikiSource.path().to_str().unwrap()]).expect(0).stdout;
     assert!(back.contains("connector `wiki`: wiki_source@0.1.0 runs in place of wiki_source@0.2.0"), "{back}");
     let refused = swap(&[Plugin::UnrulyTransform.path().to_str().unwrap()]).expect(2).stderr;
-    assert!(refused.contains("is of world `transform`, expected `source`"), "{refused}");
+    assert!(refused.contains("is the transform `unruly_transform`, which the connector does not have"), "{refused}");
     let before = offsets(dir.path());
     wait_for("more records", WITHIN, || (offsets(dir.path()) > before).then_some(()));
     host.signal("INT");
     host.finish().expect(0);
+}
+
+#[test]
+fn a_transform_is_swapped_beside_the_source_that_runs() {
+    let dir = tempdir().unwrap();
+    let emulator = feeds::irc(irc::Options { rate: 300.0, ..Default::default() });
+    let source = Connector::new("wiki", Plugin::WikiSource).irc(&emulator).set("topic", "t");
+    let source =
+        source.set("transaction.boundary.interval.ms", 5).transform(Plugin::UnrulyTransform, &[("mode", "none")]);
+    let running = start(&dir.path().join("data"), &[source], None);
+    let going_on = |plugin: &str| {
+        let before = running.status("wiki").counts.records;
+        let status = running.wait("wiki", "more records", WITHIN, |status| status.counts.records > before + 20);
+        assert_eq!((status.plugin.as_str(), status.restarts), (plugin, 0));
+    };
+    going_on("wiki_source@0.1.0 + unruly_transform@0.1.0");
+    running.swap("wiki", &wiki_source(dir.path(), "0.2.0")).unwrap();
+    let transform =
+        version(Plugin::UnrulyTransform, dir.path(), "other", |manifest| manifest.replace("0.1.0", "0.3.0"));
+    let swapped = running.swap("wiki", &transform).unwrap();
+    assert_eq!(swapped.from, "wiki_source@0.2.0 + unruly_transform@0.1.0");
+    // The source is the one that ran, not the one it was started with.
+    going_on("wiki_source@0.2.0 + unruly_transform@0.3.0");
+    let error = running.swap("wiki", Plugin::SelectEdits.path()).unwrap_err();
+    let text = format!("{error}; {}", error.hint().unwrap());
+    assert!(
+        text.contains("is the transform `select_edits`") && text.contains("its transforms: `unruly_transform`"),
+        "{text}"
+    );
+    assert_dense(&read_topic(running.log(), "t"));
 }

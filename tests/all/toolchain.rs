@@ -48,5 +48,5 @@ fn a_crate_that_cannot_be_built_is_told_why() {
     check(None, "", &["plugin folder `.`: `plugin.toml`: No such file", "hint: a plugin folder holds Cargo.toml and"]);
     check(Some("[plugin]\nname = 1\n"), "", &["manifest `./plugin.toml`: ", "name"]);
     check(Some(MANIFEST), "fn broken( {", &["compiling plugin `.`: `cargo` failed", "src/lib.rs:1"]);
-    check(Some(MANIFEST), "", &["exports", "expected `connector:plugin/source-task@0.1.0`"]);
+    check(Some(MANIFEST), "", &["exports", "expected `connector:plugin/source-task@0.1.1`"]);
 }

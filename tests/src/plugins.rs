@@ -27,10 +27,14 @@ pub enum Plugin {
     DruidSpec,
     /// An ingestion that misbehaves by its option `mode`.
     UnrulyIngest,
+    /// Does with what it is lent what its frames say.
+    LentSource,
+    /// Written against version 0.1.0 of the contract.
+    FrozenSource,
 }
 
 impl Plugin {
-    const ALL: [Plugin; 8] = [
+    const ALL: [Plugin; 10] = [
         Plugin::WikiSource,
         Plugin::SelectEdits,
         Plugin::UnrulySource,
@@ -39,6 +43,8 @@ impl Plugin {
         Plugin::UnrulyLayout,
         Plugin::DruidSpec,
         Plugin::UnrulyIngest,
+        Plugin::LentSource,
+        Plugin::FrozenSource,
     ];
 
     /// The plugin's own name, which a connector on the command line gets.
@@ -52,6 +58,8 @@ impl Plugin {
             Plugin::UnrulyLayout => "unruly_layout",
             Plugin::DruidSpec => "druid_spec",
             Plugin::UnrulyIngest => "unruly_ingest",
+            Plugin::LentSource => "lent_source",
+            Plugin::FrozenSource => "frozen_source",
         }
     }
 
@@ -66,6 +74,8 @@ impl Plugin {
             Plugin::UnrulyLayout => "tests/fixtures/components/unruly_layout",
             Plugin::DruidSpec => "plugins/druid_spec",
             Plugin::UnrulyIngest => "tests/fixtures/components/unruly_ingest",
+            Plugin::LentSource => "tests/fixtures/components/lent_source",
+            Plugin::FrozenSource => "tests/fixtures/components/frozen_source",
         }
     }
 
@@ -74,7 +84,7 @@ impl Plugin {
     /// # Panics
     /// When it does not build, with the compiler's words.
     pub fn path(self) -> &'static Path {
-        static BUILT: [OnceLock<PathBuf>; 8] = [const { OnceLock::new() }; 8];
+        static BUILT: [OnceLock<PathBuf>; 10] = [const { OnceLock::new() }; 10];
         // One build at a time: two cargos in one target folder only wait for each other.
         static BUILDING: Mutex<()> = Mutex::new(());
         let index = Plugin::ALL.iter().position(|plugin| *plugin == self).unwrap();

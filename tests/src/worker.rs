@@ -206,7 +206,7 @@ impl Running {
     /// # Errors
     /// The host's refusal.
     pub fn swap(&self, name: &str, plugin: &Path) -> Result<Swapped> {
-        self.swaps.swap(name, plugin)
+        self.swaps.swap(name, plugin.to_str().unwrap())
     }
 
     /// Waits until a connector is as `condition` asks, and returns it.

@@ -3,7 +3,7 @@
 use super::spool::{open_keys, open_store};
 use super::{Parts, task_spec};
 use crate::config::{ConnectorConfig, IngestConfig, LoadConfig};
-use crate::connector::{Ingestion, Layout};
+use crate::connector::{Ingestion, Layout, Limits};
 use crate::error::{Error, Result};
 use crate::ingest::{
     BatchAddress, Catalog, FetchSecret, FetchSecrets, IngestSettings, IngestTask, Loading, PlanSettings, RowFormat,
@@ -14,7 +14,7 @@ use crate::ports::indexer::Indexer;
 use crate::secret::Secret;
 use crate::serve::{Access, Endpoint, Server, ServerSettings, TlsFiles, endpoint};
 use crate::spool::{DataList, DataSet};
-use crate::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust};
+use crate::wasm::{Engines, Lent, LoadedPlugin, Trust};
 use crate::worker::TaskSpec;
 use std::sync::Arc;
 use tokio::runtime::Handle;

@@ -16,8 +16,9 @@ use crate::error::Result;
 use crate::io::embedded::EmbeddedLog;
 use crate::io::kafka::KafkaLog;
 use crate::ports::log::Log;
+use crate::serve::record_metrics;
 use crate::task::Task;
-use crate::wasm::{Engines, Limits, LoadedPlugin, Trust};
+use crate::wasm::{Engines, LoadedPlugin, Trust};
 use crate::worker::{TaskSpec, Worker};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub struct Started {
 /// # Errors
 /// Class Config and Deny: a plugin or a database that cannot be loaded, or lacks a grant.
 pub fn start(config: &Config, log: &Arc<dyn Log>, engines: &Engines, runtime: &Handle, ends: Ends) -> Result<Started> {
+    if config.listener.is_some() {
+        record_metrics();
+    }
     let parts = Parts { log, engines, runtime, max_records: ends.max_records, any_port: config.any_port };
     let (mut specs, mut served, mut swappable) = (Vec::new(), Vec::new(), BTreeMap::new());
     // A data set's folder is made by who writes it.
@@ -111,10 +115,8 @@ impl Parts<'_> {
 
 /// Compiles and links a plugin within its connector's limits.
 fn load(engines: &Engines, connector: &ConnectorConfig, plugin: &PluginUse) -> Result<LoadedPlugin> {
-    let ConnectorConfig { memory_bytes, cpu, wall, .. } = *connector;
-    let limits = Limits { memory_bytes, cpu, wall, ..Limits::default() };
     let trust = if connector.trusted { Trust::Trusted } else { Trust::Limited };
-    LoadedPlugin::load(engines, &plugin.package, trust, limits, &plugin.grants)
+    LoadedPlugin::load(engines, &plugin.package, trust, connector.limits, &plugin.grants)
 }
 
 /// A task of a connector, with what the worker needs to know of it.

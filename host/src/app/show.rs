@@ -5,8 +5,7 @@ use crate::config::{Config, ConnectorConfig, ConnectorKind};
 use crate::error::Result;
 use crate::ports::log::Log;
 use crate::record::now_ms;
-use crate::serve::{Board, EditCounter, Hop, Server, ServerSettings, board, swaps};
-use std::path::Path;
+use crate::serve::{Board, EditCounter, Hop, Server, ServerSettings, board, metrics, swaps};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -33,8 +32,8 @@ pub fn show(
     };
     let settings = ServerSettings { any_port: config.any_port, ..ServerSettings::plain(listen) };
     let swap = started.swaps.clone();
-    let swap = swaps(Arc::new(move |connector: &str, plugin: &Path| swap.swap(connector, plugin)));
-    let server = Server::start(runtime, &settings, board(shown).merge(swap));
+    let swap = swaps(Arc::new(move |connector: &str, plugin: &str| swap.swap(connector, plugin)));
+    let server = Server::start(runtime, &settings, board(shown).merge(swap).merge(metrics()));
     server.map(Some).map_err(|error| error.context("option `listeners`"))
 }
 

@@ -1,18 +1,21 @@
 //! A source plugin with its transforms, feed and database, as one task.
 
 use super::{Parts, load, task_spec};
-use crate::config::{ConnectorConfig, OutputConfig, SourceConfig};
+use crate::config::{ConnectorConfig, LentConfig, OutputConfig, SourceConfig};
 use crate::connector::{Settings, Transform};
 use crate::error::{Error, Result};
 use crate::io::feed::OpenFeed;
 use crate::io::geoip::MaxMind;
+use crate::io::local::LocalFiles;
+use crate::io::web::Web;
 use crate::ports::feed::Feed;
 use crate::ports::geoip::GeoIp;
-use crate::task::{Chain, Rehearsed, SourceTask, Swapped, TaskSettings, Version, Versions, rehearse};
-use crate::wasm::{Engines, Lent, LoadedPlugin};
+use crate::ports::http::Http;
+use crate::task::{Chain, MakeChain, Rehearsed, SourceTask, Swapped, TaskSettings, Version, Versions, rehearse};
+use crate::wasm::{Engines, Lent, LentFiles, LoadedPlugin};
 use crate::worker::TaskSpec;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A task comes to the end of a batch sooner than this, unless something is wrong with it.
@@ -26,15 +29,11 @@ pub(super) fn prepare(
     connector: &ConnectorConfig,
     config: &SourceConfig,
 ) -> Result<(TaskSpec, Swappable)> {
-    let feed = config.feed.clone();
-    let feed = feed.map(|settings| Arc::new(OpenFeed::new(settings, parts.runtime.clone())) as Arc<dyn Feed>);
-    let geoip = config.geoip_database.as_deref().map(MaxMind::open).transpose()?;
-    let lent = Lent {
-        feed: feed.clone(),
-        geoip: geoip.map(|database| Arc::new(database) as Arc<dyn GeoIp>),
-        connector: connector.name.clone(),
-    };
-    let versions = Versions::new(Code::load(parts.engines, connector, config)?.version(lent.clone()));
+    let lent = lend(parts, connector, &config.lent)?;
+    let feed = lent.feed.clone();
+    let version = Code::load(parts.engines, connector, config)?.version(config.label(), lent.clone());
+    let made_from = Mutex::new(vec![(Arc::clone(&version.make), config.clone())]);
+    let versions = Versions::new(version);
     let settings = TaskSettings {
         key_schemas: config.key_schemas,
         value_schemas: config.value_schemas,
@@ -47,12 +46,32 @@ pub(super) fn prepare(
     let swappable = Swappable {
         engines: parts.engines.clone(),
         connector: connector.clone(),
-        config: config.clone(),
+        configured: config.clone(),
+        made_from,
         lent,
         versions,
     };
     // A feed is read by one task, whatever `tasks.max` allows.
     Ok((TaskSpec { feed, ..task_spec(connector, 0, &config.output.topic, plugin, Box::new(task)) }, swappable))
+}
+
+/// Sets up what is granted.
+fn lend(parts: &Parts<'_>, connector: &ConnectorConfig, config: &LentConfig) -> Result<Lent> {
+    let feed = config.feed.clone();
+    let geoip = config.geoip_database.as_deref().map(MaxMind::open).transpose()?;
+    let http = config.http.clone().map(|grant| Web::new(grant, parts.runtime.clone())).transpose()?;
+    let files = config.files.as_ref().map(|(dir, can_write)| {
+        let store = LocalFiles::open(dir, false).map_err(|error| error.context("option `files.dir`"))?;
+        Ok::<_, Error>(LentFiles { store: Arc::new(store), can_write: *can_write })
+    });
+    Ok(Lent {
+        feed: feed.map(|settings| Arc::new(OpenFeed::new(settings, parts.runtime.clone())) as Arc<dyn Feed>),
+        geoip: geoip.map(|database| Arc::new(database) as Arc<dyn GeoIp>),
+        http: http.map(|web| Arc::new(web) as Arc<dyn Http>),
+        files: files.transpose()?,
+        state: config.state,
+        connector: connector.name.clone(),
+    })
 }
 
 /// A plugin and its transforms, compiled and linked.
@@ -91,8 +110,7 @@ impl Code {
     }
 
     /// For instances that are all lent the same.
-    fn version(self, lent: Lent) -> Version {
-        let label = self.label.clone();
+    fn version(self, label: String, lent: Lent) -> Version {
         Version { label, make: Arc::new(move || self.chain(&lent)) }
     }
 }
@@ -101,23 +119,47 @@ impl Code {
 pub(super) struct Swappable {
     engines: Engines,
     connector: ConnectorConfig,
-    config: SourceConfig,
+    /// As it was started.
+    configured: SourceConfig,
+    /// What versions were made from, as long as they may run: a transform is swapped beside the source that runs.
+    made_from: Mutex<Vec<(Arc<MakeChain>, SourceConfig)>>,
     lent: Lent,
     versions: Arc<Versions>,
 }
 
 impl Swappable {
-    /// Compiles the version in a file beside the one that runs, checks it against the configuration, and lets it
-    /// take over between two batches.
-    pub(super) fn swap(&self, plugin: &Path) -> Result<Swapped> {
-        let config = self.config.replaced(plugin)?;
+    /// Compiles a version, in a file or of the catalog, beside the one that runs, checks it against the configuration,
+    /// and lets it take over between two batches.
+    pub(super) fn swap(&self, plugin: &str) -> Result<Swapped> {
+        let config = self.running()?.replaced(plugin)?;
         let code = Code::load(&self.engines, &self.connector, &config)?;
-        self.rehearse(&code).map_err(|error| error.context(format!("plugin `{}` is refused", code.label)))?;
-        self.versions.swap(code.version(self.lent.clone()), SWAP_WITHIN)
+        self.rehearse(&code).map_err(|error| error.context(format!("plugin `{}` is refused", config.label())))?;
+        let version = code.version(config.label(), self.lent.clone());
+        self.lock().push((Arc::clone(&version.make), config));
+        self.versions.swap(version, SWAP_WITHIN)
+    }
+
+    /// What the version that runs was made from.
+    fn running(&self) -> Result<SourceConfig> {
+        let (current, mut made_from) = (self.versions.current().make, self.lock());
+        // Whoever was refused, or passed over for good, is held by nobody else.
+        made_from.retain(|(make, _)| Arc::strong_count(make) > 1);
+        let found = made_from.iter().find(|(make, _)| Arc::ptr_eq(make, &current));
+        found
+            .map(|(_, config)| config.clone())
+            .ok_or_else(|| Error::bug("nobody knows what the running version was made from"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Arc<MakeChain>, SourceConfig)>> {
+        self.made_from.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries it on the latest inputs of the feed.
     fn rehearse(&self, code: &Code) -> Result<()> {
+        // Requests and files would be real ones: who makes them is tried by its first batches.
+        if self.lent.http.is_some() || self.lent.files.is_some() {
+            return Ok(());
+        }
         let Some(feed) = self.lent.feed.as_ref().and_then(|feed| feed.rehearsal()) else { return Ok(()) };
         let lent = Lent { feed: Some(feed), ..self.lent.clone() };
         let tried = "tried on the latest inputs";
@@ -135,8 +177,13 @@ impl Swappable {
 
     /// The file that is to be watched, and the digest of what is in it now.
     pub(super) fn watched(&self) -> Option<(PathBuf, String)> {
-        let package = &self.config.source.package;
-        self.config.watch.then(|| (package.path.clone(), package.digest.clone()))
+        let package = &self.configured.source.package;
+        self.configured.watch.then(|| (package.path.clone(), package.digest.clone()))
+    }
+
+    /// Where the plugin is now, another file when a newer version of it was added to the catalog, and its name.
+    pub(super) fn file_now(&self) -> Option<(PathBuf, String)> {
+        self.configured.file_now().ok()
     }
 }
 

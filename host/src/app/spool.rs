@@ -3,7 +3,7 @@
 use super::source::task_settings;
 use super::{Parts, task_spec};
 use crate::config::{ConnectorConfig, SpoolConfig, SpoolSinkConfig, SpoolSourceConfig, StoreChoice};
-use crate::connector::{Layout, Settings, Sink, Source};
+use crate::connector::{Layout, Limits, Settings, Sink, Source};
 use crate::crypto::{KeyRing, load_key};
 use crate::error::Result;
 use crate::io::local::LocalFiles;
@@ -12,7 +12,7 @@ use crate::ports::files::Files;
 use crate::ports::log::WriterId;
 use crate::spool::{Content, Fence, SpoolSink, SpoolSinkSettings, SpoolSource, SpoolSourceSettings, Survey};
 use crate::task::{Chain, SinkSettings, SinkTask, SourceTask, Version, Versions};
-use crate::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust};
+use crate::wasm::{Engines, Lent, LoadedPlugin, Trust};
 use crate::worker::TaskSpec;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;

@@ -43,14 +43,14 @@ impl Swaps {
         Ok(Swaps(Arc::new(Shared { connectors, stop })))
     }
 
-    /// Lets the version in a file take over from the one that a connector runs, between two of its batches. Feed,
+    /// Lets another version, a file or one of the catalog (`NAME@VERSION`), take over from the one that a connector runs, between two of its batches. Feed,
     /// positions and other connectors go on.
     ///
     /// # Errors
     /// Why it does not; the version that runs goes on then. Class Config: there is no such connector, its kind has
     /// no plugin that can be swapped, or the new version does not fit. Class Deny: it wants more than is granted.
     /// Class Retry: the task did not come to it in time.
-    pub fn swap(&self, connector: &str, plugin: &Path) -> Result<Swapped> {
+    pub fn swap(&self, connector: &str, plugin: &str) -> Result<Swapped> {
         let found = self.0.connectors.get(connector).ok_or_else(|| {
             let known: Vec<&str> = self.0.connectors.keys().map(String::as_str).collect();
             let error = Error::config(format!("no connector `{connector}` with a source plugin runs here"));
@@ -75,8 +75,11 @@ impl Watched {
         Some(Watched { connector: connector.to_owned(), seen: state(&path), path, digest, is_new: false })
     }
 
-    /// Whether something else is in the file than before, and it is not being written any more.
-    fn has_changed(&mut self) -> bool {
+    /// Whether something else is in the file than before, or another file is meant, and it is not being written any more.
+    fn has_changed(&mut self, path: PathBuf) -> bool {
+        if path != self.path {
+            (self.path, self.seen) = (path, None);
+        }
         let now = state(&self.path);
         let is_still = now == self.seen;
         self.seen = now;
@@ -92,7 +95,12 @@ fn state(path: &Path) -> Option<(SystemTime, u64)> {
 
 fn watch(mut watched: Vec<Watched>, connectors: &BTreeMap<String, Swappable>, stop: &Stop) {
     while !stop.wait(LOOK_EVERY) {
-        for file in watched.iter_mut().filter_map(|file| file.has_changed().then_some(file)) {
+        for file in &mut watched {
+            let Some(source) = connectors.get(&file.connector) else { continue };
+            let Some((path, named)) = source.file_now() else { continue };
+            if !file.has_changed(path) {
+                continue;
+            }
             let (connector, plugin) = (file.connector.as_str(), file.path.display());
             match Package::read(&file.path) {
                 Ok(package) if package.digest == file.digest => continue,
@@ -102,9 +110,8 @@ fn watch(mut watched: Vec<Watched>, connectors: &BTreeMap<String, Swappable>, st
                     continue;
                 }
             }
-            let Some(source) = connectors.get(connector) else { continue };
             // What came of it the task has told; a refusal before that is told here.
-            if let Err(error) = source.swap(&file.path) {
+            if let Err(error) = source.swap(&named) {
                 tracing::warn!(connector, %plugin, %error, hint = error.hint(), "the new version does not take over");
             }
         }

@@ -5,15 +5,19 @@ use super::output::line;
 use super::{Failure, runtime};
 use crate::error::OrError;
 use crate::io::rest;
+use crate::plugin::PluginRef;
 use serde_json::{Value, json};
 
 pub(super) fn connector(command: &ConnectorCommand) -> std::result::Result<(), Failure> {
     match command {
         ConnectorCommand::Swap { name, plugin, url, output } => {
-            // The host may run in another folder.
-            let path = std::fs::canonicalize(plugin).or_config(format!("plugin `{}`", plugin.display()))?;
+            let plugin = match PluginRef::is_file(plugin) {
+                // The host may run in another folder.
+                true => std::fs::canonicalize(plugin).or_config(format!("plugin `{plugin}`"))?.display().to_string(),
+                false => PluginRef::parse(plugin)?.to_string(),
+            };
             let runtime = runtime()?;
-            let body = json!({ "plugin": path.display().to_string() });
+            let body = json!({ "plugin": plugin });
             let answer = rest::post(runtime.handle(), url, &["v1", "connectors", name, "swap"], &body)?;
             if *output == Output::Json {
                 line(&answer.to_string())?;

@@ -13,8 +13,13 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn keys(command: &KeysCommand) -> std::result::Result<(), Failure> {
     match command {
-        KeysCommand::Generate { name, dir, symmetric } => {
-            let made = generate(dir, name, *symmetric).map_err(Failure::Refused)?;
+        KeysCommand::Generate { name, dir, symmetric, signing } => {
+            let kind = match (symmetric, signing) {
+                (true, _) => KeyKind::Symmetric,
+                (_, true) => KeyKind::Signing,
+                _ => KeyKind::Private,
+            };
+            let made = generate(dir, name, kind).map_err(Failure::Refused)?;
             made.iter().try_for_each(|path| line(&path.display().to_string()).map(drop))?;
             Ok(())
         }
@@ -65,7 +70,7 @@ fn rewrap(mut spools: Spools, ring: &KeyRing, recipients: &[Recipient]) -> std::
 }
 
 /// Makes a pair, or one symmetric key; returns the files.
-pub(super) fn generate(dir: &Path, name: &str, symmetric: bool) -> Result<Vec<PathBuf>> {
+pub(super) fn generate(dir: &Path, name: &str, kind: KeyKind) -> Result<Vec<PathBuf>> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(legal) {
         let found = name.escape_debug();
@@ -73,10 +78,9 @@ pub(super) fn generate(dir: &Path, name: &str, symmetric: bool) -> Result<Vec<Pa
     }
     std::fs::create_dir_all(dir).or_config(format!("folder `{}`", dir.display()))?;
     let secret = dir.join(format!("{name}.key"));
-    let kind = if symmetric { KeyKind::Symmetric } else { KeyKind::Private };
     let key = Key::generate(kind)?;
     create_key_file(&secret, &key)?;
-    if symmetric {
+    if kind == KeyKind::Symmetric {
         return Ok(vec![secret]);
     }
     let public = dir.join(format!("{name}.pub"));
@@ -122,7 +126,7 @@ fn show(file: &Path, output: Output) -> std::result::Result<(), Failure> {
     let info = key.info();
     let public = match info.kind {
         KeyKind::Symmetric => None,
-        KeyKind::Private | KeyKind::Public => Some(key.public()?.to_text().trim_end().to_owned()),
+        _ => Some(key.public()?.to_text().trim_end().to_owned()),
     };
     match output {
         Output::Json => {

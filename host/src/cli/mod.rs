@@ -4,6 +4,7 @@
 //! Standard output holds results only; what the host is doing goes to standard error.
 
 mod args;
+mod catalog;
 mod connector;
 mod demo;
 mod dlq;

@@ -1,8 +1,8 @@
-//! `host plugin build|inspect`.
+//! `host plugin`: `build` and `inspect`; the catalog's commands are in `catalog`.
 
-use super::Failure;
 use super::args::{Output, PluginCommand};
 use super::output::{bytes, error_line, line};
+use super::{Failure, catalog};
 use crate::plugin::Package;
 use crate::toolchain;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -23,6 +23,17 @@ pub(super) fn plugin(command: &PluginCommand) -> Result<(), Failure> {
             line(&built.display().to_string())?;
         }
         PluginCommand::Inspect { file, output } => inspect(file, *output)?,
+        PluginCommand::Add { from, catalog, registry } => catalog::add(from, catalog, registry)?,
+        PluginCommand::Ls { catalog, output } => catalog::list(catalog, *output)?,
+        PluginCommand::Versions { name, catalog, url, output } => {
+            catalog::versions(name, catalog, url.as_deref(), *output)?;
+        }
+        PluginCommand::Rm { plugin, catalog } => catalog::remove(plugin, catalog)?,
+        PluginCommand::Verify { plugin, trust, catalog, output } => {
+            catalog::verify(plugin.as_deref(), trust, catalog, *output)?;
+        }
+        PluginCommand::Sign { file, key, out } => catalog::sign(file, key, out.as_deref())?,
+        PluginCommand::Push { plugin, to, catalog, registry } => catalog::push(plugin, to, catalog, registry)?,
     }
     Ok(())
 }
@@ -44,12 +55,22 @@ fn inspect(file: &Path, output: Output) -> Result<(), Failure> {
             "options": manifest.options,
             "bytes": package.bytes.len(),
             "sha256": package.digest,
+            "signed_by": package.signed_by(),
         })
         .to_string(),
         Output::Text => as_text(&package),
     };
     line(&text)?;
     Ok(())
+}
+
+/// By whom, not checked.
+fn signed(by: &[&str]) -> String {
+    if by.is_empty() {
+        "by nobody".to_owned()
+    } else {
+        format!("by {} (`host plugin verify` checks it)", by.join(", "))
+    }
 }
 
 fn as_text(package: &Package) -> String {
@@ -59,14 +80,15 @@ fn as_text(package: &Package) -> String {
         ours.join(", ")
     };
     let mut text = format!(
-        "{}  {}\nworld    {}\nexports  {}\nimports  {}\nsize     {}\nsha256   {}\n",
+        "{}  {}\nworld    {}\nexports  {}\nimports  {}\nsize     {}\nsha256   {}\nsigned   {}\n",
         package.label(),
         manifest.plugin.description,
         manifest.plugin.world,
         interfaces(&package.exports),
         interfaces(&package.imports),
         bytes(package.bytes.len() as u64),
-        package.digest
+        package.digest,
+        signed(&package.signed_by())
     );
     let mut section = |title: &str, header: &[&str], rows: Vec<Vec<String>>| {
         if !rows.is_empty() {

@@ -7,7 +7,7 @@ use super::{Failure, on_interrupt, runtime, summary};
 use crate::app::{self, Ends};
 use crate::config::{Config, ConnectorConfig, ConnectorKind, Overrides, RawConfig};
 use crate::error::{Error, Result};
-use crate::plugin::Package;
+use crate::plugin::{Package, PluginRef};
 use crate::wasm::Engines;
 use crate::worker::{TaskState, TaskStatus, Worker};
 use std::sync::mpsc::RecvTimeoutError;
@@ -76,7 +76,10 @@ fn read_config(arguments: &RunArgs) -> Result<Config> {
     let mut raw = RawConfig::read(&files)?;
     // A connector on the command line is named after its plugin.
     let name = match &arguments.plugin {
-        Some(path) => Some(Package::read(path)?.manifest.plugin.name),
+        Some(named) => Some(match named.to_string_lossy() {
+            text if PluginRef::is_file(&text) => Package::read(named)?.manifest.plugin.name,
+            text => PluginRef::parse(&text)?.name,
+        }),
         None => None,
     };
     let overrides = Overrides {
@@ -87,6 +90,9 @@ fn read_config(arguments: &RunArgs) -> Result<Config> {
         settings: arguments.settings.clone(),
     };
     raw.apply(&overrides, name.as_deref())?;
+    if arguments.watch {
+        raw.watch_plugins();
+    }
     Config::check(&raw)
 }
 

@@ -5,11 +5,11 @@ use super::ingest::{self, IngestConfig, check_ingest};
 use super::listener::check_listener;
 use super::log::check_log;
 use super::lookup::Lookup;
-use super::plugins;
+use super::plugins::{self, Plugins};
 use super::raw::{RawConfig, RawConnector};
 use super::source::{self, SourceConfig, check_source};
 use super::spool::{self, SpoolSinkConfig, SpoolSourceConfig, check_spool_sink, check_spool_source};
-use crate::connector::{Retries, Tolerance, TrialSettings};
+use crate::connector::{Limits, Retries, Tolerance, TrialSettings};
 use crate::error::{Error, Result};
 use crate::ports::log::{KafkaSettings, check_topic_name};
 use std::collections::BTreeMap;
@@ -72,12 +72,8 @@ pub struct ConnectorConfig {
     pub stop_timeout: Duration,
     /// Restarts in a row.
     pub restart_max: u32,
-    /// Linear memory of an instance.
-    pub memory_bytes: usize,
-    /// CPU time of a call.
-    pub cpu: Duration,
-    /// Wall time of a call.
-    pub wall: Duration,
+    /// What an instance of its plugin may use.
+    pub limits: Limits,
 }
 
 /// What a connector does.
@@ -128,10 +124,13 @@ impl Config {
         let in_worker = |error: Error| error.context(&raw.worker_origin);
         let log = check_log(&raw.worker).map_err(in_worker)?;
         let (listener, edits_topic) = check_listener(&raw.worker).map_err(in_worker)?;
+        let plugins = Plugins::check(raw).map_err(in_worker)?;
+        let mut all = raw.connectors.clone();
+        all.values_mut().for_each(|connector| connector.plugins = plugins.clone());
         let check = |(name, connector): (&String, &RawConnector)| {
-            check_connector(name, connector, &raw.connectors).map_err(|error| error.context(&connector.origin))
+            check_connector(name, connector, &all).map_err(|error| error.context(&connector.origin))
         };
-        let connectors = raw.connectors.iter().filter(|(name, _)| wanted(name));
+        let connectors = all.iter().filter(|(name, _)| wanted(name));
         let connectors = connectors.map(check).collect::<Result<Vec<_>>>()?;
         if connectors.is_empty() {
             return Err(Error::config("no connector is configured")
@@ -144,7 +143,7 @@ impl Config {
 fn check_connector(name: &str, raw: &RawConnector, all: &BTreeMap<String, RawConnector>) -> Result<ConnectorConfig> {
     match raw.keys.get("connector.class").map_or("plugin", String::as_str) {
         "plugin" => {
-            let package = plugins::read(&raw.folder, &raw.keys, "source")?;
+            let package = plugins::read(raw, "source")?;
             let kind = ConnectorKind::Source(Box::new(check_source(raw, &package)?));
             check_common(name, &source::lookup(raw, &package), kind)
         }
@@ -180,9 +179,34 @@ fn check_common(name: &str, keys: &Lookup<'_>, kind: ConnectorKind) -> Result<Co
         trial: check_trial(keys)?,
         stop_timeout: keys.millis("task.shutdown.graceful.timeout.ms", 1)?,
         restart_max: keys.number("restart.max", 0, 1_000_000)?,
+        limits: check_limits(keys)?,
+    })
+}
+
+fn check_limits(keys: &Lookup<'_>) -> Result<Limits> {
+    let usual = Limits::default();
+    // Of sources alone; other kinds do not have the keys.
+    let of_sources = |name: &str, least: u32, most: u32, usual: u32| match keys.knows(name) {
+        true => keys.number(name, least, most),
+        false => Ok(usual),
+    };
+    let state = of_sources("state.max.bytes", 1024, 600 << 10, u32::try_from(usual.state_bytes).unwrap_or(u32::MAX))?;
+    Ok(Limits {
         memory_bytes: keys.number("memory.max.bytes", 1 << 20, 4 << 30)?,
+        table_elements: keys.number("table.max.elements", 1, 100_000_000)?,
         cpu: keys.millis("cpu.max.ms", 10)?,
         wall: keys.millis("call.timeout.ms", 2000)?,
+        output_bytes: keys.number("output.max.bytes", 1024, 1 << 30)?,
+        output_records: keys.number("output.max.records", 1, 1_000_000_000)?,
+        host_calls_per_second: keys.number("host.calls.max.per.second", 1, u32::MAX)?,
+        http_requests_per_second: of_sources(
+            "http.requests.max.per.second",
+            1,
+            1_000_000,
+            usual.http_requests_per_second,
+        )?,
+        state_bytes: state as usize,
+        log_lines_per_second: keys.number("log.lines.max.per.second", 0, 1_000_000)?,
     })
 }
 

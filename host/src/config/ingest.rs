@@ -89,9 +89,9 @@ pub(super) fn check_ingest(
     if !raw.transforms.is_empty() {
         return Err(Error::config("`transforms` are set, and an ingestion takes records as they are"));
     }
-    let spec = raw.keys.get("plugin").map(|_| plugins::read(&raw.folder, &raw.keys, "ingest")).transpose()?;
+    let spec = raw.keys.get("plugin").map(|_| plugins::read(raw, "ingest")).transpose()?;
     let layout = raw.keys.get("layout.plugin");
-    let layout = layout.map(|_| plugins::read_named(&raw.folder, &raw.keys, "layout.plugin", "layout")).transpose()?;
+    let layout = layout.map(|_| plugins::read_named(raw, &raw.keys, "layout.plugin", "layout")).transpose()?;
     let packages = spec.iter().chain(&layout);
     let options: Vec<_> = packages.flat_map(|package| package.manifest.options.iter().cloned()).collect();
     let mut seen = BTreeSet::new();

@@ -49,6 +49,19 @@ pub const WORKER_KEYS: &[Key] = &[
         Some("-1"),
         "replicas of topics made; -1: the broker's default",
     ),
+    key(
+        "plugin.path",
+        Text,
+        None,
+        "folder of plugins by name and version (`host plugin add`); not set: `plugins` in `data.dir`",
+    ),
+    key("require.signatures", Boolean, Some("false"), "only plugins run that one of `trusted.keys` signed"),
+    key(
+        "trusted.keys",
+        List,
+        None,
+        "public keys of who signs plugins, each `file:PATH`, `env:NAME` or `command:PROGRAM`",
+    ),
     key("listeners", Text, None, "where the pipeline is shown, for instance `http://127.0.0.1:8083`; not set: nowhere"),
     key("dashboard.edits.topic", Text, None, "topic whose edits are counted on that page"),
 ];
@@ -61,7 +74,18 @@ pub(super) const COMMON_KEYS: &[Key] = &[
         Some("plugin"),
         "`plugin`, or a kind the host has itself: `spool-sink`, `spool-source`, `ingest`",
     ),
-    key("plugin", Text, None, "component file; relative to the configuration file"),
+    key(
+        "plugin",
+        Text,
+        None,
+        "component file, relative to the configuration file; or a plugin of `plugin.path` by name",
+    ),
+    key(
+        "plugin.version",
+        Text,
+        None,
+        "of a plugin by name: a version as in `0.2.0`, or a range as in `^0.2`; not set: the newest",
+    ),
     key("trusted", Boolean, Some("false"), "run without a CPU limit, some 30 % faster"),
     key("tasks.max", Int, Some("1"), "most tasks; a feed is read by one"),
     key("errors.deadletterqueue.topic.name", Text, None, "topic of rejected inputs; not set: `TOPIC-dlq`"),
@@ -103,8 +127,13 @@ pub(super) const COMMON_KEYS: &[Key] = &[
         "how many times the CPU time of the version before an input may take in a trial",
     ),
     key("memory.max.bytes", Long, Some("268435456"), "linear memory of an instance"),
+    key("table.max.elements", Long, Some("200000"), "function table entries of an instance"),
     key("cpu.max.ms", Long, Some("5000"), "CPU time of one call, unless trusted"),
     key("call.timeout.ms", Long, Some("60000"), "wall time of one call"),
+    key("output.max.bytes", Long, Some("67108864"), "bytes one call may return or hand to the host"),
+    key("output.max.records", Long, Some("1000000"), "records one call may return"),
+    key("host.calls.max.per.second", Long, Some("1000000"), "calls of what the host lends"),
+    key("log.lines.max.per.second", Long, Some("100"), "log lines; more are dropped and counted"),
 ];
 
 /// Keys of connectors that write to a topic.
@@ -123,8 +152,40 @@ pub(super) const OUTPUT_KEYS: &[Key] = &[
 
 /// Keys of source plugins.
 pub(super) const SOURCE_KEYS: &[Key] = &[
-    key("plugin.watch", Boolean, Some("false"), "a new version of the plugin's file takes over while it runs"),
-    key("grants", List, None, "capabilities lent to the plugin: `feed`, `geoip`"),
+    key("plugin.watch", Boolean, Some("false"), "a new version of the plugin takes over while it runs"),
+    key(
+        "grants",
+        List,
+        None,
+        "capabilities lent to the plugin: `clock`, `feed`, `files`, `geoip`, `http`, `random`, `state`",
+    ),
+    key("state.max.bytes", Long, Some("262144"), "names and values of the plugin's kept state, capability `state`"),
+    key(
+        "http.allow",
+        List,
+        None,
+        "requests lent as capability `http`, each `METHOD|METHOD URL` with `*` and `**` in its path",
+    ),
+    key(
+        "http.networks",
+        List,
+        None,
+        "networks that requests may reach although they are not public, each as in `10.0.0.0/8`; not set: none",
+    ),
+    key(
+        "http.credentials",
+        List,
+        None,
+        "put on requests by the host, each `METHODS URL = bearer SECRET`, `… = basic USER SECRET` or `… = header NAME SECRET`; \
+         SECRET as in `env:NAME`",
+    ),
+    key("http.requests.max.per.second", Long, Some("10"), "requests; more wait"),
+    key("http.response.max.bytes", Long, Some("8388608"), "body of one answer"),
+    key("http.request.max.bytes", Long, Some("8388608"), "body of one request"),
+    key("http.timeout.ms", Long, Some("30000"), "longest time of one request"),
+    key("http.tls.ca.file", Text, None, "PEM file of certificates to trust instead of the system's"),
+    key("files.dir", Text, None, "folder lent as capability `files`"),
+    key("files.write", Boolean, Some("false"), "the plugin may write there too"),
     key("key.converter.schemas.enable", Boolean, Some("true"), "keys as `{\"schema\":…,\"payload\":…}`"),
     key("value.converter.schemas.enable", Boolean, Some("true"), "values as `{\"schema\":…,\"payload\":…}`"),
     key("geoip.database", Text, None, "MaxMind database file lent as capability `geoip`"),

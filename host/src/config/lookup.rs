@@ -37,6 +37,11 @@ impl Lookup<'_> {
         Ok(())
     }
 
+    /// Whether a connector of this kind can have the key.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        find(self.known, name).is_some()
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let by_plugin = || self.defaults.and_then(|manifest| manifest.defaults.get(name));
         let set = self.keys.get(name).or_else(by_plugin).map(String::as_str);

@@ -2,6 +2,7 @@
 //! text values. Nothing is interpreted here.
 
 use super::keys::{WORKER_KEYS, find};
+use super::plugins::Plugins;
 use crate::dotted::{Keys, flatten};
 use crate::error::{Error, OrError, Result};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub struct RawConnector {
     pub transforms: Vec<Keys>,
     /// Given on the command line: naming the plugin there grants what it wants.
     pub grant_all: bool,
+    /// Where plugins are found by name, and whose signatures count.
+    pub plugins: Plugins,
 }
 
 /// All configuration as written.
@@ -29,6 +32,8 @@ pub struct RawConfig {
     pub worker: Keys,
     /// Where the worker's keys stand.
     pub worker_origin: String,
+    /// Folder that relative paths of the worker start from.
+    pub worker_folder: PathBuf,
     /// Connectors by name.
     pub connectors: BTreeMap<String, RawConnector>,
 }
@@ -86,6 +91,7 @@ impl RawConfig {
                     }
                     flatten("", worker, &mut self.worker)?;
                     self.worker_origin = format!("config `{}`", file.display());
+                    self.worker_folder = file.parent().unwrap_or(Path::new("")).to_owned();
                 }
                 ("connectors", toml::Value::Table(connectors)) => {
                     for (name, value) in connectors {
@@ -172,6 +178,7 @@ impl RawConfig {
                 keys: Keys::from([("plugin".to_owned(), plugin.to_string_lossy().into_owned())]),
                 transforms: transforms.collect(),
                 grant_all: true,
+                plugins: Plugins::default(),
             };
             self.connectors.insert(name.to_owned(), connector);
         } else if !overrides.transforms.is_empty() {
@@ -190,6 +197,15 @@ impl RawConfig {
             target.insert(key, value);
         }
         Ok(())
+    }
+
+    /// `--watch`: every source plugin is.
+    pub fn watch_plugins(&mut self) {
+        let is_source =
+            |connector: &&mut RawConnector| connector.keys.get("connector.class").is_none_or(|class| class == "plugin");
+        for connector in self.connectors.values_mut().filter(is_source) {
+            connector.keys.insert("plugin.watch".to_owned(), "true".to_owned());
+        }
     }
 
     fn target(&mut self, plugin_name: Option<&str>, key: &str) -> Result<&mut RawConnector> {

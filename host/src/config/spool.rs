@@ -144,7 +144,7 @@ pub(super) fn check_spool_source(name: &str, raw: &RawConnector) -> Result<Spool
 
 /// A spool whose layout is the connector's plugin.
 fn check_layout(name: &str, raw: &RawConnector, keys: &Lookup<'_>) -> Result<SpoolConfig> {
-    let package = plugins::read(&raw.folder, &raw.keys, "layout")?;
+    let package = plugins::read(raw, "layout")?;
     keys.check_known(&package.manifest.options)?;
     check_spool(name, raw, keys, package)
 }

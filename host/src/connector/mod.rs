@@ -3,6 +3,7 @@
 
 mod ingestion;
 mod layout;
+mod limits;
 mod sink;
 mod tolerance;
 
@@ -11,6 +12,7 @@ pub use ingestion::{
     Span, TaskOf,
 };
 pub use layout::{Identity, Layout, Place, Plan, Rotation, Tree};
+pub use limits::Limits;
 pub use sink::{Assigned, Sink, TopicPartition};
 pub use tolerance::{Retries, Tolerance, TrialSettings};
 
@@ -110,6 +112,9 @@ pub trait Source {
     fn committed(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// This version is there to stay: what was kept for the one before it may be forgotten.
+    fn passed(&mut self) {}
 
     /// How much input waits, in units of its own; none: it does not know.
     fn backlog(&self) -> Option<u64> {

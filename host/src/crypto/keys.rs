@@ -4,7 +4,7 @@
 //! keys the same. Private and symmetric bytes are wiped when dropped and never shown: `Debug` gives
 //! kind and kid.
 
-use super::{hex, random};
+use super::{hex, random, sign};
 use crate::error::{Error, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +32,10 @@ pub enum KeyKind {
     Private,
     /// Seals and opens. `aes-256` in text.
     Symmetric,
+    /// Tells what its private half signed; may be known to anyone. `ed25519-public` in text.
+    Verifying,
+    /// Signs. `ed25519-private` in text.
+    Signing,
 }
 
 impl KeyKind {
@@ -41,12 +45,14 @@ impl KeyKind {
             KeyKind::Public => "x25519-public",
             KeyKind::Private => "x25519-private",
             KeyKind::Symmetric => "aes-256",
+            KeyKind::Verifying => "ed25519-public",
+            KeyKind::Signing => "ed25519-private",
         }
     }
 
-    /// Whether whoever has it can open.
+    /// Whether whoever has it can open or sign.
     pub fn is_secret(self) -> bool {
-        self != KeyKind::Public
+        !matches!(self, KeyKind::Public | KeyKind::Verifying)
     }
 }
 
@@ -71,13 +77,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// Draws a private or a symmetric key.
+    /// Draws a secret key.
     ///
     /// # Errors
-    /// Class Bug for [`KeyKind::Public`], which comes from [`Key::public`]; class Retry when the
+    /// Class Bug for a public kind, which comes from [`Key::public`]; class Retry when the
     /// operating system gives no random bytes.
     pub fn generate(kind: KeyKind) -> Result<Self> {
-        if kind == KeyKind::Public {
+        if !kind.is_secret() {
             return Err(Error::bug("a public key is derived from a private one, not drawn"));
         }
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
@@ -87,9 +93,9 @@ impl Key {
 
     fn try_new(kind: KeyKind, bytes: Zeroizing<[u8; KEY_BYTES]>) -> Result<Self> {
         let kid = match kind {
-            KeyKind::Public => kid(kind, bytes.as_slice()),
-            KeyKind::Private => kid(KeyKind::Public, &public_half(bytes.as_slice())?),
-            KeyKind::Symmetric => kid(kind, bytes.as_slice()),
+            KeyKind::Private => kid(kind, &public_half(bytes.as_slice())?),
+            KeyKind::Signing => kid(kind, &sign::public_half(&bytes)?),
+            KeyKind::Public | KeyKind::Verifying | KeyKind::Symmetric => kid(kind, bytes.as_slice()),
         };
         Ok(Key { kind, bytes, kid, origin: None })
     }
@@ -105,7 +111,7 @@ impl Key {
         if magic != Some(TEXT_MAGIC) {
             return Err(Error::config(format!("not a key: {expected}")));
         }
-        let kinds = [KeyKind::Public, KeyKind::Private, KeyKind::Symmetric];
+        let kinds = [KeyKind::Public, KeyKind::Private, KeyKind::Symmetric, KeyKind::Verifying, KeyKind::Signing];
         let Some(kind) = kinds.into_iter().find(|known| kind == Some(known.name())) else {
             let names = kinds.map(KeyKind::name).join("`, `");
             return Err(Error::config(format!("key of an unknown kind, expected one of `{names}`")));
@@ -134,13 +140,14 @@ impl Key {
         text
     }
 
-    /// The public half of a private key, or a public key itself.
+    /// The public half of a private key or of one that signs, or a public key itself.
     ///
     /// # Errors
     /// Class Config for a symmetric key, which has none.
     pub fn public(&self) -> Result<Self> {
         match self.kind {
-            KeyKind::Public => Ok(self.clone()),
+            KeyKind::Public | KeyKind::Verifying => Ok(self.clone()),
+            KeyKind::Signing => Self::try_new(KeyKind::Verifying, Zeroizing::new(sign::public_half(&self.bytes)?)),
             KeyKind::Private => Self::try_new(KeyKind::Public, Zeroizing::new(public_half(self.bytes.as_slice())?)),
             KeyKind::Symmetric => Err(Error::config(format!("key `{}` is symmetric and has no public half", self.kid))),
         }
@@ -149,13 +156,25 @@ impl Key {
     /// The key as one that members are sealed for.
     ///
     /// # Errors
-    /// Class Config for a private key: who seals has no business with it.
+    /// Class Config for a private key: who seals has no business with it; and for one of a pair that signs.
     pub fn recipient(&self) -> Result<Recipient> {
+        self.refuse_signing()?;
         if self.kind == KeyKind::Private {
             let error = Error::config(format!("key `{}` is private, sealing takes the public half", self.kid));
             return Err(error.with_hint("leave the private key where data is read, and give the public key here"));
         }
         Ok(Recipient(self.clone()))
+    }
+
+    /// A key that signs seals nothing, and opens nothing.
+    fn refuse_signing(&self) -> Result<()> {
+        match self.kind {
+            KeyKind::Signing | KeyKind::Verifying => {
+                let (kid, kind) = (&self.kid, self.kind.name());
+                Err(Error::config(format!("key `{kid}` is `{kind}`, which is for signatures, expected one that seals")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What may be told of it.
@@ -225,8 +244,9 @@ impl KeyRing {
     /// Adds a key; one that is there already is replaced by itself.
     ///
     /// # Errors
-    /// Class Config for a public key: it opens nothing.
+    /// Class Config for a public key and for one of a pair that signs: they open nothing.
     pub fn add(&mut self, key: Key) -> Result<()> {
+        key.refuse_signing()?;
         if key.kind == KeyKind::Public {
             return Err(Error::config(format!("key `{}` is public, opening takes the private half", key.kid)));
         }
@@ -250,6 +270,7 @@ fn kid(kind: KeyKind, bytes: &[u8]) -> String {
     let use_of_it: &[u8] = match kind {
         KeyKind::Symmetric => b"host-spool/1 kid aes-256",
         KeyKind::Public | KeyKind::Private => b"host-spool/1 kid x25519",
+        KeyKind::Verifying | KeyKind::Signing => b"host-plugin/1 kid ed25519",
     };
     let digest = Sha256::new().chain_update(use_of_it).chain_update(bytes).finalize();
     let mut kid = hex(&digest);
@@ -283,13 +304,14 @@ mod tests {
 
     #[test]
     fn a_key_comes_back_from_its_text_and_is_never_shown() {
-        for kind in [KeyKind::Private, KeyKind::Symmetric] {
+        for kind in [KeyKind::Private, KeyKind::Symmetric, KeyKind::Signing] {
             let key = Key::generate(kind).unwrap();
             let text = key.to_text();
             let back = Key::parse(&text).unwrap();
             assert_eq!((back.info(), back.bytes()), (key.info(), key.bytes()));
             let secret = text.split_whitespace().last().unwrap();
-            let ring = KeyRing::try_new([key.clone()]).unwrap();
+            let ring = KeyRing::try_new([key.clone()]).map_err(|error| error.to_string());
+            assert_eq!(ring.is_err(), kind == KeyKind::Signing);
             let shown = format!("{key:?} {ring:?} {:?}", key.recipient());
             assert!(!shown.contains(secret) && !shown.contains(&hex(key.bytes())), "{shown}");
         }

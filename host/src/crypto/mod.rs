@@ -7,7 +7,7 @@
 //! - No message holds a key, a payload, or bytes of a file that turned out to be something else.
 //!
 //! Damage is class Reject: this file never will open. A missing key and a format of a newer host are
-//! class Config: the file may be fine. There is no signature: who holds a public key can seal, so a
+//! class Config: the file may be fine. Members have no signature: who holds a public key can seal, so a
 //! reader learns that a member is whole and meant for its name, not who wrote it.
 
 mod blocks;
@@ -20,6 +20,7 @@ mod order;
 mod records;
 mod rewrap;
 mod seal;
+mod sign;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use order::MemberOrder;
 pub use records::{Record, RecordDecoder, encode_record};
 pub use rewrap::rewrap;
 pub use seal::seal;
+pub use sign::SIGNATURE_BYTES;
 pub use spool::{Event, SpoolReader};
 
 use crate::error::{Error, ErrorClass, OrError, Result};

@@ -6,5 +6,7 @@ pub mod feed;
 pub mod geoip;
 pub mod kafka;
 pub mod local;
+pub mod oci;
 pub mod qumulo;
 pub mod rest;
+pub mod web;

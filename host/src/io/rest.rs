@@ -14,6 +14,18 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// Class Config: the host refuses, in its words. Class Retry: it does not answer, or not with JSON.
 pub fn post(runtime: &Handle, url: &str, path: &[&str], body: &Value) -> Result<Value> {
+    ask(runtime, url, path, Some(body))
+}
+
+/// Asks for what is at `path` of the host at `url`.
+///
+/// # Errors
+/// As for [`post`].
+pub fn get(runtime: &Handle, url: &str, path: &[&str]) -> Result<Value> {
+    ask(runtime, url, path, None)
+}
+
+fn ask(runtime: &Handle, url: &str, path: &[&str], body: Option<&Value>) -> Result<Value> {
     let attempt = format!("host at `{url}`");
     let mut to = reqwest::Url::parse(url).or_config(&attempt)?;
     to.path_segments_mut()
@@ -22,7 +34,10 @@ pub fn post(runtime: &Handle, url: &str, path: &[&str], body: &Value) -> Result<
         .extend(path);
     let client = reqwest::Client::builder().connect_timeout(DIAL_TIMEOUT).timeout(TIMEOUT).no_proxy().build();
     let client = client.or_config(&attempt)?;
-    let request = client.post(to).header("content-type", "application/json").body(body.to_string());
+    let request = match body {
+        Some(body) => client.post(to).header("content-type", "application/json").body(body.to_string()),
+        None => client.get(to),
+    };
     let answered = runtime.block_on(async {
         let answer = request.send().await?;
         let status = answer.status();

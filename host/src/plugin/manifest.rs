@@ -1,6 +1,7 @@
 //! `plugin.toml`: what a plugin is, which options it has, what it wants lent. Read strictly:
 //! an unknown key is an error, because a misspelt want or default would silently do nothing.
 
+use super::reference::check_name;
 use crate::error::{Error, OrError, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -8,6 +9,9 @@ use std::collections::BTreeMap;
 /// The worlds this host serves, each with the interface that its components export.
 pub const WORLDS: &[(&str, &str)] =
     &[("source", "source-task"), ("transform", "transformation"), ("layout", "spool-layout"), ("ingest", "ingestion")];
+
+/// What can be lent to a plugin, apart from the log: the interfaces of `wit/host`, and of WASI clocks and random numbers.
+pub const CAPABILITIES: &[&str] = &["clock", "feed", "files", "geoip", "http", "random", "state"];
 
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,7 +49,7 @@ pub struct PluginInfo {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Want {
-    /// `feed`, `geoip`.
+    /// One of [`CAPABILITIES`].
     pub capability: String,
     /// Why, for the operator who grants it.
     pub why: String,
@@ -147,12 +151,8 @@ impl Manifest {
 
     fn check(&self) -> Result<()> {
         let PluginInfo { name, version, world, .. } = &self.plugin;
-        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if name.is_empty() || !name.chars().all(is_name) {
-            let expected = "lower case letters, digits, `_` and `-`";
-            return Err(Error::config(format!("plugin name is `{name}`, expected {expected}")));
-        }
-        if version.split('.').count() != 3 {
+        check_name(name)?;
+        if semver::Version::parse(version).is_err() {
             return Err(Error::config(format!("plugin version is `{version}`, expected three numbers as in `0.1.0`")));
         }
         if !WORLDS.iter().any(|(known, _)| known == world) {
@@ -160,9 +160,9 @@ impl Manifest {
             return Err(Error::config(format!("world is `{world}`, this host has `{}`", known.join("`, `"))));
         }
         for want in &self.wants {
-            if want.capability != "feed" && want.capability != "geoip" {
-                let found = &want.capability;
-                return Err(Error::config(format!("wants capability `{found}`, this host lends `feed` and `geoip`")));
+            if !CAPABILITIES.contains(&want.capability.as_str()) {
+                let (found, known) = (&want.capability, CAPABILITIES.join("`, `"));
+                return Err(Error::config(format!("wants capability `{found}`, this host lends `{known}`")));
             }
         }
         for (index, option) in self.options.iter().enumerate() {

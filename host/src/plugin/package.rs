@@ -3,7 +3,9 @@
 //! `host plugin build` appends `plugin.toml` to the component as a custom section, so that one file
 //! is the whole plugin in any language.
 
-use super::manifest::{Manifest, WORLDS};
+use super::contract;
+use super::manifest::Manifest;
+use super::signature::{self, Signature};
 use crate::error::{Error, OrError, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -14,10 +16,6 @@ use wasmparser::{Encoding, Parser, Payload};
 const SECTION: &str = "connector:plugin.toml";
 /// A component larger than this is refused before it is read: a JavaScript engine is 12 MB.
 const MAX_BYTES: u64 = 256 << 20;
-/// The WIT versions this host serves.
-const PLUGIN_PACKAGE: &str = "connector:plugin";
-const HOST_PACKAGE: &str = "connector:host";
-const VERSION: &str = "0.1.0";
 
 /// A plugin file, read and checked.
 #[derive(Debug, Clone)]
@@ -34,6 +32,8 @@ pub struct Package {
     pub imports: Vec<String>,
     /// Interfaces it exports, with versions.
     pub exports: Vec<String>,
+    /// Who signed it, each what was before the signature; nobody has checked them yet.
+    pub(super) signatures: Vec<Signature>,
 }
 
 impl Package {
@@ -54,54 +54,32 @@ impl Package {
         Self::from_bytes(path, bytes).map_err(|error| error.context(attempt))
     }
 
-    fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        let parts = scan(&bytes)?;
-        let text = parts.manifest.ok_or_else(|| {
+    /// Checks the bytes of a plugin file that came from `path`.
+    ///
+    /// # Errors
+    /// As for [`Package::read`].
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let package = Self::unchecked(path, bytes)?;
+        contract::check(&package.manifest, &package.imports, &package.exports)?;
+        Ok(package)
+    }
+
+    /// What is in a file, whether this host can serve it or not.
+    pub(super) fn unchecked(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let mut parts = scan(&bytes)?;
+        let text = parts.manifest.take().ok_or_else(|| {
             Error::config(format!("the component has no section `{SECTION}`"))
                 .with_hint("build it with `host plugin build DIR`, which puts plugin.toml into it")
         })?;
         let manifest = Manifest::parse(&text, "plugin.toml")?;
         let digest = hex(&Sha256::digest(&bytes));
-        let package =
-            Package { path: path.to_owned(), bytes, digest, manifest, imports: parts.imports, exports: parts.exports };
-        package.check()?;
-        Ok(package)
+        let (path, Parts { imports, exports, signatures, .. }) = (path.to_owned(), parts);
+        Ok(Package { path, bytes, digest, manifest, imports, exports, signatures })
     }
 
-    fn check(&self) -> Result<()> {
-        let world = self.manifest.plugin.world.as_str();
-        // The manifest's own check has refused every other world.
-        let interface = WORLDS.iter().find(|(known, _)| *known == world).map_or("", |(_, interface)| *interface);
-        let expected = format!("{PLUGIN_PACKAGE}/{interface}@{VERSION}");
-        let found = self.exports.iter().find(|name| name.starts_with(PLUGIN_PACKAGE));
-        match found {
-            Some(found) if *found == expected => {}
-            Some(found) => {
-                return Err(Error::config(format!(
-                    "its manifest says world `{world}`, which exports `{expected}`; the component exports `{found}`"
-                )));
-            }
-            None => {
-                let exports = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join("`, `") };
-                return Err(Error::config(format!("the component exports `{exports}`, expected `{expected}`")));
-            }
-        }
-        for import in &self.imports {
-            let Some((name, version)) = import.strip_prefix(HOST_PACKAGE).and_then(|rest| rest.split_once('@')) else {
-                continue;
-            };
-            if version != VERSION {
-                return Err(Error::config(format!(
-                    "it was built for `{HOST_PACKAGE}@{version}`, this host serves `{HOST_PACKAGE}@{VERSION}`"
-                )));
-            }
-            let capability = name.trim_start_matches('/');
-            if capability != "log" && !self.manifest.wants.iter().any(|want| want.capability == capability) {
-                return Err(Error::deny(format!("it imports `{import}`, which its manifest does not ask for"))
-                    .with_hint(format!("add a `[[wants]]` with `capability = \"{capability}\"` to plugin.toml")));
-            }
-        }
-        Ok(())
+    /// Whether it brings kept state from another version's form into its own.
+    pub fn migrates(&self) -> bool {
+        contract::migrates(&self.exports)
     }
 
     /// `name@version`.
@@ -118,11 +96,15 @@ pub fn embed_manifest(mut component: Vec<u8>, manifest: &str) -> Result<Vec<u8>>
     if scan(&component)?.manifest.is_some() {
         return Err(Error::config(format!("the component has a section `{SECTION}` already")));
     }
-    let section =
-        wasm_encoder::CustomSection { name: SECTION.into(), data: std::borrow::Cow::Borrowed(manifest.as_bytes()) };
-    component.push(section.id());
-    section.encode(&mut component);
+    append(&mut component, SECTION, manifest.as_bytes());
     Ok(component)
+}
+
+/// Appends a custom section.
+pub(super) fn append(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+    let section = wasm_encoder::CustomSection { name: name.into(), data: data.into() };
+    component.push(section.id());
+    section.encode(component);
 }
 
 #[derive(Default)]
@@ -130,6 +112,7 @@ struct Parts {
     manifest: Option<String>,
     imports: Vec<String>,
     exports: Vec<String>,
+    signatures: Vec<Signature>,
 }
 
 fn scan(bytes: &[u8]) -> Result<Parts> {
@@ -148,7 +131,13 @@ fn scan(bytes: &[u8]) -> Result<Parts> {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
+                if parts.manifest.is_some() {
+                    return Err(Error::config(format!("the component has two sections `{SECTION}`, expected one")));
+                }
                 parts.manifest = Some(String::from_utf8_lossy(section.data()).into_owned());
+            }
+            Payload::CustomSection(section) if depth == 0 && section.name() == signature::SECTION => {
+                parts.signatures.push(Signature::parse(section.data(), section.range())?);
             }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
@@ -195,7 +184,7 @@ mod tests {
     fn a_component_of_another_world_is_refused() {
         let manifest = "[plugin]\nname = \"x\"\nversion = \"1.0.0\"\nworld = \"source\"\n";
         let bytes = embed_manifest(wasm_encoder::Component::new().finish(), manifest).unwrap();
-        let expected = "the component exports `nothing`, expected `connector:plugin/source-task@0.1.0`";
+        let expected = "the component exports `nothing`, expected `connector:plugin/source-task@0.1.1`";
         assert_eq!(error_of(&bytes), expected);
         assert!(embed_manifest(bytes, manifest).is_err());
     }

@@ -4,6 +4,7 @@ pub mod feed;
 pub mod files;
 pub mod geoip;
 pub mod group;
+pub mod http;
 pub mod indexer;
 pub mod log;
 pub mod qumulo;

@@ -1,4 +1,5 @@
-//! `POST /v1/connectors/NAME/swap`: another version of a connector's plugin, from a file of this machine.
+//! `POST /v1/connectors/NAME/swap`: another version of a connector's plugin, from a file of this machine or from its
+//! catalog.
 
 use super::access;
 use crate::error::{Error, ErrorClass};
@@ -12,19 +13,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
 use serde_json::json;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 /// A request names a file.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// Swaps the plugin of a connector for that in a file; blocks until it runs or is refused.
-pub type Swap = dyn Fn(&str, &FilePath) -> crate::error::Result<Swapped> + Send + Sync;
+/// Swaps the plugin of a connector for another: an absolute path, or `NAME@VERSION`. Blocks until it runs or is refused.
+pub type Swap = dyn Fn(&str, &str) -> crate::error::Result<Swapped> + Send + Sync;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    plugin: PathBuf,
+    plugin: String,
 }
 
 /// Answers for swaps.
@@ -45,12 +46,12 @@ async fn answer(State(swap): State<Arc<Swap>>, Path(name): Path<String>, headers
     let request: Request = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
-            let expected = r#"expected {"plugin": "/path/of/component.wasm"}"#;
+            let expected = r#"expected {"plugin": "/path/of/component.wasm"} or {"plugin": "NAME@VERSION"}"#;
             return refusal(StatusCode::BAD_REQUEST, &format!("{expected}: {error}"), None);
         }
     };
-    if !request.plugin.is_absolute() {
-        let found = request.plugin.display();
+    if request.plugin.contains(['/', '\\']) && !FilePath::new(&request.plugin).is_absolute() {
+        let found = &request.plugin;
         return refusal(StatusCode::BAD_REQUEST, &format!("`plugin` is `{found}`, expected an absolute path"), None);
     }
     let asked = name.clone();

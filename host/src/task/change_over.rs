@@ -48,6 +48,9 @@ impl Life<'_> {
         let pause = began.elapsed();
         left.source.0.close();
         self.trial = Trial::begin(self.task.settings.trial, pace);
+        if self.trial.is_none() {
+            chain.source.0.passed();
+        }
         self.task.versions.set_current(version.clone(), self.trial.is_some());
         let (from, to) = (old.label, version.label.clone());
         self.stats.add_swap(format!("{from} to {to}"));

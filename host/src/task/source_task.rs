@@ -118,6 +118,9 @@ impl Task for SourceTask {
             ErrorClass::Config => Error::retry(format!("begun anew: {error}")),
             _ => error,
         })?;
+        if !self.versions.is_on_trial() {
+            chain.source.0.passed();
+        }
         let converter = Converter::new(&schemas, settings.key_schemas, settings.value_schemas)?;
         let suspects = if suspect { again } else { 0 };
         let rejections = Rejections::new(settings.tolerance);
@@ -293,6 +296,7 @@ impl Life<'_> {
         {
             self.trial = None;
             self.task.versions.pass();
+            chain.source.0.passed();
             tracing::info!(
                 connector = settings.connector,
                 plugin = chain.label,

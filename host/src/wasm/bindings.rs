@@ -11,6 +11,16 @@ pub mod source {
     });
 }
 
+/// World `migrating`; the types it shares with `source` are those.
+pub mod migrating {
+    wasmtime::component::bindgen!({
+        path: ["../wit/host", "../wit/plugin"],
+        world: "connector:plugin/migrating",
+        exports: { default: async },
+        with: { "connector:plugin/types": super::source::connector::plugin::types },
+    });
+}
+
 /// World `transform`; the types it shares with `source` are those.
 pub mod transform {
     wasmtime::component::bindgen!({

@@ -1,7 +1,7 @@
 //! Engines: one with interruption points for plugins nobody vouches for, one without for
 //! connectors that the operator marked `trusted`. And the cache of compiled components.
 
-use super::limits::Limits;
+use crate::connector::Limits;
 use crate::error::{Error, OrError, Result};
 use crate::plugin::Package;
 use std::hash::{Hash, Hasher};
@@ -141,4 +141,44 @@ fn store_cached(component: &Component, path: &Path) -> Result<()> {
     std::fs::write(&aside, bytes).or_retry(&attempt)?;
     std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o600)).or_retry(&attempt)?;
     std::fs::rename(&aside, path).or_retry(&attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// The smallest component there is.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn compiled_code_is_loaded_only_from_files_that_nobody_else_can_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, engines) = (dir.path().join("components"), Engines::without_cache());
+        let (path, engine) = (folder.join("x.cwasm"), engines.get(Trust::Limited).unwrap());
+        let compiled = Component::new(engine, EMPTY).unwrap();
+        store_cached(&compiled, &path).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&path)), (0o700, 0o600));
+        assert!(load_cached(engine, &path).is_some());
+        for (open, private) in [(&path, 0o600), (&folder, 0o700)] {
+            for mode in [private | 0o020, private | 0o002] {
+                set_mode(open, mode);
+                assert!(load_cached(engine, &path).is_none(), "{} {mode:o}", open.display());
+            }
+            set_mode(open, private);
+        }
+        assert!(load_cached(engine, &path).is_some());
+        let link = folder.join("link.cwasm");
+        symlink(&path, &link).unwrap();
+        assert!(load_cached(engine, &link).is_none(), "a link may lead to anybody's file");
+        // Another engine's settings are another name, and another file.
+        assert!(load_cached(engines.get(Trust::Trusted).unwrap(), &path).is_none());
+        std::fs::write(&path, b"no machine code").unwrap();
+        assert!(load_cached(engine, &path).is_none());
+    }
 }

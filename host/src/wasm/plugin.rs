@@ -1,15 +1,16 @@
 //! A plugin made ready: compiled, linked to what is granted, checked. Instances of it are cheap.
 
-use super::bindings::{ingest, layout, source, transform};
+use super::bindings::{ingest, layout, migrating, source, transform};
 use super::engine::{Engines, Trust};
 use super::ingest::WasmIngestion;
 use super::layout::WasmLayout;
-use super::limits::Limits;
 use super::source::WasmSource;
 use super::state::{CallClock, Lent, State};
 use super::transform::WasmTransform;
+use crate::connector::Limits;
 use crate::error::{Error, Result};
 use crate::plugin::Package;
+use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
@@ -19,6 +20,9 @@ pub struct LoadedPlugin {
     pre: InstancePre<State>,
     limits: Limits,
     label: String,
+    version: String,
+    migrates: bool,
+    grants: Arc<[String]>,
 }
 
 impl LoadedPlugin {
@@ -47,14 +51,18 @@ impl LoadedPlugin {
             wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
             source::connector::host::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
             if package.manifest.plugin.world == "source" {
+                // All are linked: what is wanted as optional and not granted is not lent, and says so when it is called.
                 source::connector::host::feed::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-                // Always linked: without a grant no database is lent, and lookups find nothing.
+                source::connector::host::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
                 source::connector::host::geoip::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+                source::connector::host::http::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+                source::connector::host::state::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
             }
             linker.instantiate_pre(&component)
         };
         let pre = link().map_err(|error| Error::config(format!("plugin `{label}`: linking: {error:#}")))?;
-        Ok(LoadedPlugin { pre, limits, label })
+        let version = package.manifest.plugin.version.clone();
+        Ok(LoadedPlugin { pre, limits, label, version, migrates: package.migrates(), grants: grants.into() })
     }
 
     /// A new source instance.
@@ -62,9 +70,15 @@ impl LoadedPlugin {
     /// # Errors
     /// Class Bug when it cannot be instantiated; class Config when it is no source.
     pub fn source(&self, lent: Lent) -> Result<WasmSource> {
-        let pre = source::SourcePre::new(self.pre.clone()).map_err(|error| self.misfit("source", &error))?;
-        let (store, instance, clock) = self.instance(lent, async |store| pre.instantiate_async(store).await)?;
-        Ok(WasmSource::new(store, instance, clock))
+        let misfit = |error| self.misfit("source", &error);
+        let world = source::SourceIndices::new(&self.pre).map_err(misfit)?;
+        let migrating =
+            self.migrates.then(|| migrating::MigratingIndices::new(&self.pre)).transpose().map_err(misfit)?;
+        let (mut store, instance, clock) =
+            self.instance(lent, async |store| self.pre.instantiate_async(store).await)?;
+        let world = world.load(&mut store, &instance).map_err(misfit)?;
+        let migrating = migrating.map(|indices| indices.load(&mut store, &instance)).transpose().map_err(misfit)?;
+        Ok(WasmSource::new(store, (world, migrating), clock, &self.version))
     }
 
     /// A new transform instance.
@@ -102,7 +116,7 @@ impl LoadedPlugin {
         lent: Lent,
         instantiate: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<(Store<State>, T, CallClock)> {
-        let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label);
+        let mut store = State::store(self.pre.engine(), lent, self.limits, &self.label, &self.grants);
         let clock = CallClock::new()?;
         store.data_mut().begin_call();
         match clock.drive(self.limits.wall, instantiate(&mut store)) {

@@ -2,7 +2,7 @@
 
 use super::bindings::source::connector::plugin::types as wit;
 use super::bindings::transform::Transform as World;
-use super::source::{from_wit_batch, from_wit_skips, settle, to_wit_settings};
+use super::source::{check_records, from_wit_batch, from_wit_skips, settle, to_wit_settings};
 use super::state::{CallClock, State};
 use crate::connector::{Rejected, Schemas, Settings, Transform, Transformed};
 use crate::error::{Error, Result};
@@ -49,6 +49,7 @@ impl Transform for WasmTransform {
         let result = self.clock.drive(wall, transformation.call_transform(&mut self.store, &batch));
         let out = settle(self.store.data(), "transform", result)?;
         let records = from_wit_batch(self.store.data(), out.records)?;
+        check_records(self.store.data(), records.len() + out.reject_indexes.len())?;
         let rejects = match out.reject_indexes.is_empty() {
             true => Vec::new(),
             false => rejects(&self.store.data().label, input, &out.reject_indexes, out.reject_reasons)?,

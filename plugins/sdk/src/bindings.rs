@@ -12,14 +12,26 @@ pub mod source {
     });
 }
 
+/// World `migrating`; its types are those of [`source`].
+pub mod migrating {
+    wit_bindgen::generate!({
+        path: ["../../wit/host", "../../wit/plugin"],
+        world: "connector:plugin/migrating",
+        with: { "connector:plugin/types@0.1.1": crate::bindings::source::connector::plugin::types },
+        pub_export_macro: true,
+        export_macro_name: "export_migrating_world",
+        default_bindings_module: "connector_sdk::bindings::migrating",
+    });
+}
+
 /// World `transform`; its types are those of [`source`].
 pub mod transform {
     wit_bindgen::generate!({
         path: ["../../wit/host", "../../wit/plugin"],
         world: "connector:plugin/transform",
         with: {
-            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
-            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+            "connector:plugin/types@0.1.1": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.1": crate::bindings::source::connector::host::log,
         },
         pub_export_macro: true,
         export_macro_name: "export_transform_world",
@@ -33,8 +45,8 @@ pub mod layout {
         path: ["../../wit/host", "../../wit/plugin"],
         world: "connector:plugin/layout",
         with: {
-            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
-            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+            "connector:plugin/types@0.1.1": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.1": crate::bindings::source::connector::host::log,
         },
         // Identities are compared, and serve as keys.
         additional_derives: [PartialEq, Eq, Hash],
@@ -50,8 +62,8 @@ pub mod ingest {
         path: ["../../wit/host", "../../wit/plugin"],
         world: "connector:plugin/ingest",
         with: {
-            "connector:plugin/types@0.1.0": crate::bindings::source::connector::plugin::types,
-            "connector:host/log@0.1.0": crate::bindings::source::connector::host::log,
+            "connector:plugin/types@0.1.1": crate::bindings::source::connector::plugin::types,
+            "connector:host/log@0.1.1": crate::bindings::source::connector::host::log,
         },
         // Tests, and plugins that look a type up, compare.
         additional_derives: [PartialEq, Eq],

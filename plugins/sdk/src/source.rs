@@ -166,3 +166,34 @@ macro_rules! export_source {
         }
     };
 }
+
+/// What brings state that another version of a source kept into this one's form. Any type of the crate will do.
+pub trait Migrate {
+    /// The state in this version's form. `written_by` is the version that wrote it, older or newer.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: it cannot be read, and this version does not start.
+    fn migrate(written_by: &str, state: Vec<(String, Vec<u8>)>) -> Result<Vec<(String, Vec<u8>)>, Error>;
+}
+
+/// Exports a [`Migrate`] beside [`export_source!`](crate::export_source) or [`export_decoder!`](crate::export_decoder).
+#[macro_export]
+macro_rules! export_migration {
+    ($migrate:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        mod __migration {
+            use super::*;
+            use $crate::bindings::migrating::exports::connector::plugin::migration::{Guest, Kept};
+            use $crate::bindings::source::connector::plugin::types::PluginError;
+            struct Migration;
+            impl Guest for Migration {
+                fn migrate(written_by: String, state: Vec<Kept>) -> Result<Vec<Kept>, PluginError> {
+                    let state = state.into_iter().map(|kept| (kept.key, kept.value)).collect();
+                    let state = <$migrate as $crate::Migrate>::migrate(&written_by, state)?;
+                    Ok(state.into_iter().map(|(key, value)| Kept { key, value }).collect())
+                }
+            }
+            $crate::bindings::migrating::export_migrating_world!(Migration with_types_in $crate::bindings::migrating);
+        }
+    };
+}

@@ -7,10 +7,10 @@
 //! The native side has its messages at hand; the component's include the feed's copy and both crossings.
 
 use cpu_time::ThreadTime;
-use host::connector::{PollLimits, Source};
+use host::connector::{Limits, PollLimits, Source};
 use host::plugin::Package;
 use host::ports::feed::{Feed, FeedState, FeedStatus, Frames};
-use host::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust, WasmSource};
+use host::wasm::{Engines, Lent, LoadedPlugin, Trust, WasmSource};
 use host_emulators::edits::Generator;
 use std::hint::black_box;
 use std::path::Path;
@@ -105,7 +105,7 @@ fn settings() -> Vec<(String, String)> {
 fn instance(trust: Trust, package: &Package, engines: &Engines, feed: &Arc<Ready>) -> WasmSource {
     let grants = vec!["feed".to_owned()];
     let plugin = LoadedPlugin::load(engines, package, trust, Limits::default(), &grants).expect("plugin loads");
-    let lent = Lent { feed: Some(Arc::clone(feed) as Arc<dyn Feed>), connector: "bench".to_owned(), geoip: None };
+    let lent = Lent { feed: Some(Arc::clone(feed) as Arc<dyn Feed>), connector: "bench".to_owned(), ..Lent::default() };
     let mut source = plugin.source(lent).expect("plugin instantiates");
     source.open(&settings(), &[]).expect("plugin opens");
     source

@@ -9,14 +9,14 @@
 
 use host::app::{self, Ends, Started};
 use host::config::{Config, RawConfig};
-use host::connector::{Assigned, Layout, Place, Settings, Sink, TopicPartition};
+use host::connector::{Assigned, Layout, Limits, Place, Settings, Sink, TopicPartition};
 use host::crypto::{Key, KeyKind, Recipient, create_key_file};
 use host::io::embedded::EmbeddedLog;
 use host::io::local::LocalFiles;
 use host::plugin::Package;
 use host::ports::log::{Log, ReadLimits, StoredRecord};
 use host::spool::{Content, SpoolSink, SpoolSinkSettings};
-use host::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust};
+use host::wasm::{Engines, Lent, LoadedPlugin, Trust};
 use host_emulators::qumulo::{self, QumuloHandle};
 use host_emulators::{irc, overlord};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use cpu_time::ProcessTime;
-use host::connector::{Layout, Place, PollLimits, Settings, Sink, Source, TopicPartition};
+use host::connector::{Layout, Limits, Place, PollLimits, Settings, Sink, Source, TopicPartition};
 use host::crypto::{Key, KeyKind};
 use host::io::qumulo::QumuloFiles;
 use host::plugin::Package;
@@ -17,7 +17,7 @@ use host::ports::log::{PositionEntry, StoredRecord};
 use host::ports::qumulo::{Credentials, QumuloSettings, Tls};
 use host::secret::Secret;
 use host::spool::{Content, SpoolSink, SpoolSinkSettings, SpoolSource, SpoolSourceSettings};
-use host::wasm::{Engines, Lent, Limits, LoadedPlugin, Trust};
+use host::wasm::{Engines, Lent, LoadedPlugin, Trust};
 use host_emulators::qumulo::{self, Options, QumuloHandle};
 use reqwest::Client;
 use serde_json::{Value, json};

@@ -7,10 +7,12 @@
 #![allow(clippy::panic, clippy::print_stderr, clippy::indexing_slicing)]
 
 pub mod druid;
+mod go;
 mod http;
 pub mod kafka;
 mod maven;
 mod port;
+pub mod registry;
 pub mod venv;
 mod watched;
 

@@ -5,6 +5,7 @@ use crate::app;
 use crate::cli::keys;
 use crate::cli::spool::{LEFT_CONFIG, LEFT_KEY};
 use crate::config::{Config, ConnectorKind, RawConfig, RawConnector};
+use crate::crypto::KeyKind;
 use crate::error::{Error, OrError, Result};
 use crate::spool::Survey;
 use crate::wasm::Engines;
@@ -63,7 +64,7 @@ impl Parts {
             return Ok(());
         }
         let name = key.file_stem().and_then(|stem| stem.to_str()).unwrap_or("demo");
-        keys::generate(key.parent().unwrap_or(&self.dir), name, false).map(drop)
+        keys::generate(key.parent().unwrap_or(&self.dir), name, KeyKind::Private).map(drop)
     }
 
     /// Name of the key that opens what the demo seals.

@@ -1,5 +1,9 @@
 //! Arguments, with help written for someone who sees this program for the first time.
 
+mod plugin;
+
+pub(super) use plugin::{CatalogArgs, PluginCommand, RegistryArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +32,7 @@ Every key is in config/host.toml, a plugin's own options in `host plugin inspect
     #[command(after_help = "Examples:\n  host demo --duration 30s\n  host demo --records 10000 --output json\n  \
 host demo --live --druid http://localhost:8888")]
     Demo(DemoArgs),
-    /// Build and look into plugins
+    /// Build, look into, keep, sign and share plugins
     Plugin {
         #[command(subcommand)]
         command: PluginCommand,
@@ -71,13 +75,14 @@ pub(super) enum ConnectorCommand {
     ///
     /// The new version is compiled and checked beside the one that runs, and takes over between two batches: the feed
     /// stays connected, no record is lost or doubled. One that does worse in its first batches is taken back.
-    #[command(after_help = "Example:\n  host connector swap wikipedia --plugin wiki_source-0.2.0.wasm")]
+    #[command(after_help = "Examples:\n  host connector swap wikipedia --plugin wiki_source-0.2.0.wasm\n  \
+host connector swap wikipedia --plugin wiki_source@0.1.0")]
     Swap {
         /// Name of the connector
         name: String,
-        /// The new component
+        /// The new component: a file, or a version of the host's catalog as NAME@VERSION
         #[arg(long, value_name = "FILE")]
-        plugin: PathBuf,
+        plugin: String,
         /// The host's `listeners`
         #[arg(long, default_value = "http://127.0.0.1:8083")]
         url: String,
@@ -124,6 +129,9 @@ pub(super) struct RunArgs {
     /// Stop after this many records in each connector's topic
     #[arg(long, value_name = "N")]
     pub(super) max_records: Option<u64>,
+    /// Let new versions of source plugins take over as their files change, or newer ones are added to the catalog
+    #[arg(long)]
+    pub(super) watch: bool,
     /// How the summary is printed
     #[arg(long, value_enum, default_value = "text")]
     pub(super) output: Output,
@@ -152,29 +160,6 @@ pub(super) struct DemoArgs {
     /// How the summary is printed
     #[arg(long, value_enum, default_value = "text")]
     pub(super) output: Output,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PluginCommand {
-    /// Compile the plugin crate in a folder to a component
-    #[command(after_help = "Example:\n  host plugin build plugins/wiki_source -o wiki_source.wasm\n\n\
-Needs cargo and rustc (by rustup). The compiler target wasm32-wasip2 is fetched when it is missing.")]
-    Build {
-        /// Folder with Cargo.toml and plugin.toml
-        dir: PathBuf,
-        /// Where to write the component [default: DIR/NAME.wasm]
-        #[arg(short, long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
-    /// Show what a plugin is, which options it has and what it wants lent
-    #[command(after_help = "Example:\n  host plugin inspect wiki_source.wasm --output json")]
-    Inspect {
-        /// The component file
-        file: PathBuf,
-        /// How it is printed
-        #[arg(long, value_enum, default_value = "text")]
-        output: Output,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -476,9 +461,10 @@ pub(super) enum SpoolCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a key pair: NAME.key opens, NAME.pub seals
-    #[command(after_help = "Example:\n  host keys generate wikipedia --dir keys\n\n\
-Keep NAME.key where data is read, and only there; hosts that write need NAME.pub alone.")]
+    /// Make a key pair: NAME.key opens or signs, NAME.pub seals or verifies
+    #[command(after_help = "Examples:\n  host keys generate wikipedia --dir keys\n  \
+host keys generate release --dir keys --signing\n\n\
+Keep NAME.key where data is read or plugins are signed, and only there; all others need NAME.pub alone.")]
     Generate {
         /// Name of the files
         name: String,
@@ -486,8 +472,11 @@ Keep NAME.key where data is read, and only there; hosts that write need NAME.pub
         #[arg(long, value_name = "DIR", default_value = ".")]
         dir: PathBuf,
         /// One symmetric key instead, which both seals and opens
-        #[arg(long)]
+        #[arg(long, conflicts_with = "signing")]
         symmetric: bool,
+        /// A pair for signatures of plugins instead
+        #[arg(long)]
+        signing: bool,
     },
     /// List the keys in a folder
     #[command(after_help = "Example:\n  host keys list --dir keys")]

@@ -1,0 +1,158 @@
+//! The HTTP port: requests that a guest may make, to the servers that its connector's configuration names.
+//!
+//! Three gates, each closed by default: a rule for method and URL ([`Rule`]), the range of the address that is dialled
+//! ([`Network`]), and the headers that belong to the host. A credential ([`Credential`]) is put on behind them.
+
+mod network;
+mod rule;
+
+pub use network::{Network, refused_range};
+pub use rule::{Rule, Target};
+
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One request of a guest.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    /// `GET`, `POST` and so on.
+    pub method: String,
+    /// Absolute, `http` or `https`.
+    pub url: String,
+    /// Names and values in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, if there is one.
+    pub body: Option<Vec<u8>>,
+    /// For all of it, the answer's body included.
+    pub timeout: Duration,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// Its status.
+    pub status: u16,
+    /// Names in lower case and values, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its body, whole.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. No text holds a credential, a query or a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpFailure {
+    /// Not granted; the text says what would have to be.
+    Denied(String),
+    /// No such request can be.
+    Invalid(String),
+    /// The time is over.
+    Timeout(String),
+    /// No answer came.
+    Unreachable(String),
+    /// Request or answer are larger than the limits.
+    TooLarge(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// Makes requests.
+pub trait Http: Send + Sync {
+    /// Sends a request and waits for the answer; blocks the thread, for the request's time at most.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    fn send(&self, request: HttpRequest) -> std::result::Result<HttpResponse, HttpFailure>;
+}
+
+/// What a connector may ask of whom.
+#[derive(Debug, Clone)]
+pub struct HttpGrant {
+    /// Requests that may be made; none: none.
+    pub allow: Vec<Rule>,
+    /// Networks that may be reached although they are not public.
+    pub networks: Vec<Network>,
+    /// What the host puts on requests.
+    pub credentials: Vec<Credential>,
+    /// Bytes of an answer's body.
+    pub max_response_bytes: usize,
+    /// Bytes of a request's body.
+    pub max_request_bytes: usize,
+    /// Longest time of a request.
+    pub max_timeout: Duration,
+    /// PEM file of certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A credential and the requests it is put on.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// Which requests.
+    pub rule: Rule,
+    /// What is put on.
+    pub kind: CredentialKind,
+}
+
+/// What a credential is.
+#[derive(Debug, Clone)]
+pub enum CredentialKind {
+    /// `Authorization: Bearer SECRET`.
+    Bearer(Secret),
+    /// `Authorization: Basic …` of this user.
+    Basic(String, Secret),
+    /// A header of this name, in lower case.
+    Header(String, Secret),
+}
+
+impl Credential {
+    /// A bearer token.
+    pub fn bearer(rule: Rule, token: Secret) -> Self {
+        Credential { rule, kind: CredentialKind::Bearer(token) }
+    }
+
+    /// A user's password.
+    pub fn basic(rule: Rule, user: &str, password: Secret) -> Self {
+        Credential { rule, kind: CredentialKind::Basic(user.to_owned(), password) }
+    }
+
+    /// A header of its own, such as `X-Api-Key`.
+    ///
+    /// # Errors
+    /// Class Config: a name that cannot be a header's, or belongs to the connection.
+    pub fn header(rule: Rule, name: &str, value: Secret) -> Result<Self> {
+        let name = name.to_ascii_lowercase();
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(is_token) || belongs_to_connection(&name) {
+            let found = name.escape_debug();
+            return Err(Error::config(format!(
+                "header `{found}`: expected one that a request can carry, as in `x-api-key`"
+            )));
+        }
+        Ok(Credential { rule, kind: CredentialKind::Header(name, value) })
+    }
+
+    /// The header that it is in, in lower case.
+    pub fn header_name(&self) -> &str {
+        match &self.kind {
+            CredentialKind::Bearer(_) | CredentialKind::Basic(..) => "authorization",
+            CredentialKind::Header(name, _) => name,
+        }
+    }
+}
+
+/// Whether a header, in lower case, is the connection's and nobody else's to set.
+pub fn belongs_to_connection(name: &str) -> bool {
+    const OURS: &[&str] = &[
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    OURS.contains(&name) || name.starts_with("proxy-")
+}
