@@ -2,9 +2,9 @@
 //! time from a file to the first record of its version, and what a swapped connector costs the one beside it.
 //!
 //! Run with `cargo bench -p bench --bench swap`, with `-- --swaps N` for another number. Two connectors read an
-//! IRC emulator of their own as fast as they can, into the embedded log; one of them is swapped all the time. Host
-//! and emulators share the machine's cores. Ratio: records of the other connector in the same time while the first
-//! is swapped / while it is not, 1.00 = it notices nothing.
+//! IRC emulator of their own as fast as they can, into the embedded log; one of them is swapped one time after the other,
+//! in blocks, and left alone as long after each block. Host, emulators and log share the machine. Ratio: records a second
+//! of the other connector while the first is swapped / while it is not, 1.00 = it notices nothing.
 
 use host::app::{self, Ends};
 use host::config::{Config, RawConfig};
@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 const CONNECTORS: [&str; 2] = ["swapped", "beside"];
-/// Time in which the rate without swaps is measured.
-const QUIET: Duration = Duration::from_secs(5);
+/// Swaps one after the other.
+const BLOCK: usize = 25;
 const WITHIN: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -42,20 +42,28 @@ fn main() {
     let worker = &started.worker;
     wait("records", || records(worker, "beside") > 1000 && records(worker, "swapped") > 1000);
 
-    let (began, before) = (Instant::now(), records(worker, "beside"));
-    std::thread::sleep(QUIET);
-    let quiet = rate(records(worker, "beside") - before, began);
-    let (began, before) = (Instant::now(), records(worker, "beside"));
     let (mut pauses, mut waits) = (Vec::new(), Vec::new());
+    let (mut busy, mut quiet) = (Beside::default(), Beside::default());
+    let mut block = (Instant::now(), records(worker, "beside"));
     for number in 0..swaps {
+        if number % BLOCK == 0 {
+            block = (Instant::now(), records(worker, "beside"));
+        }
         let asked = Instant::now();
         let swapped = started.swaps.swap("swapped", plugins[number % 2].to_str().expect("path")).expect("swap");
         let at = records(worker, "swapped");
         wait("a record of the new version", || records(worker, "swapped") > at);
         pauses.push(swapped.pause);
         waits.push(asked.elapsed());
+        if (number + 1) % BLOCK == 0 {
+            let took = block.0.elapsed();
+            busy.add(records(worker, "beside") - block.1, took);
+            let (began, before) = (Instant::now(), records(worker, "beside"));
+            std::thread::sleep(took);
+            quiet.add(records(worker, "beside") - before, began.elapsed());
+        }
     }
-    let busy = rate(records(worker, "beside") - before, began);
+    let (busy, quiet) = (busy.rate(), quiet.rate());
     let statuses = worker.statuses();
     let swapped = statuses.iter().find(|status| status.name == "swapped").expect("connector");
     assert_eq!(swapped.restarts, 0, "{swapped:?}");
@@ -126,8 +134,22 @@ fn records(worker: &Worker, name: &str) -> u64 {
     worker.statuses().into_iter().find(|status| status.name == name).expect("connector").counts.records
 }
 
-fn rate(records: u64, began: Instant) -> f64 {
-    records as f64 / began.elapsed().as_secs_f64()
+/// What the connector beside did in some of the time.
+#[derive(Default)]
+struct Beside {
+    records: u64,
+    time: Duration,
+}
+
+impl Beside {
+    fn add(&mut self, records: u64, time: Duration) {
+        self.records += records;
+        self.time += time;
+    }
+
+    fn rate(&self) -> f64 {
+        self.records as f64 / self.time.as_secs_f64()
+    }
 }
 
 fn wait(what: &str, mut is_there: impl FnMut() -> bool) {
