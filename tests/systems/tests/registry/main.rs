@@ -215,3 +215,26 @@ fn a_certificate_is_trusted_when_it_is_named() {
     let error = Host::new().pull(&reference).unwrap_err();
     assert!(error.to_string().starts_with(&format!("pulling `{reference}`: ")), "{error}");
 }
+
+#[test]
+fn a_plugin_goes_from_one_catalog_to_another_by_command() {
+    let Some(registry) = registry() else { return };
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let plugin = tests::plugins::Plugin::SelectEdits.path().to_str().unwrap();
+    tests::program::host(from.path(), ["plugin", "add", plugin]).expect(0);
+    let place = format!("oci://{}/plugins/select_edits:0.1.0", registry.name());
+    let pushed = tests::program::host(from.path(), ["plugin", "push", "select_edits@0.1.0", &place]).expect(0);
+    let pinned = pushed.stdout.trim().to_owned();
+    assert!(pinned.starts_with(&format!("{place}@sha256:")), "{pinned}");
+    let added = tests::program::host(to.path(), ["plugin", "add", &pinned]).expect(0);
+    assert_eq!(added.stdout.trim(), "select_edits@0.1.0");
+    let listed = |dir: &std::path::Path| {
+        let listed = tests::program::host(dir, ["plugin", "ls", "--output", "json"]).expect(0).json();
+        (listed[0]["sha256"].clone(), listed[0]["from"].clone())
+    };
+    assert_eq!(listed(from.path()).0, listed(to.path()).0);
+    assert_eq!(listed(to.path()).1, pinned.as_str());
+    let wrong = format!("{place}@sha256:{}", "0".repeat(64));
+    let refused = tests::program::host(to.path(), ["plugin", "add", &wrong]).expect(2);
+    assert!(refused.stderr.contains("the registry has no `sha256:0000"), "{refused:?}");
+}
