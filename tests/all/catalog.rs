@@ -131,6 +131,14 @@ fn a_swap_by_name_pins_ranges_and_rolls_back() {
     );
     let newest = swap("wiki_source").expect(0).stdout;
     assert!(newest.contains("wiki_source@0.4.0 runs in place"), "a release, not 0.3.0-rc.1: {newest}");
+    // The same version once more: what the one before held is gone, what this one holds is not.
+    swap("wiki_source@0.4.0").expect(0);
+    let metrics = crate::guests::get(&url, "/metrics").unwrap();
+    let memory = |version: &str| {
+        let is_it = |line: &&str| line.starts_with("connector_host_plugin_memory_bytes{") && line.contains(version);
+        metrics.lines().find(is_it).and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+    };
+    assert!(memory("@0.4.0").unwrap() > 0.0, "{metrics}");
     let records = || crate::cli::offsets(dir.path());
     let before = records();
     wait_for("more records", WITHIN, || (records() > before).then_some(()));

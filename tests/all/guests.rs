@@ -366,7 +366,8 @@ fn what_plugins_use_and_which_limits_they_reach_are_metrics() {
     host.finish().expect(1);
 }
 
-fn get(url: &str, path: &str) -> Option<String> {
+/// What is at a path of a host's `listeners`.
+pub(crate) fn get(url: &str, path: &str) -> Option<String> {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;

@@ -83,12 +83,10 @@ impl PerSecond {
 pub(super) struct Meter {
     limits: Limits,
     labels: [(&'static str, String); 2],
-    memory: usize,
-    tables: usize,
-    memory_bytes: Gauge,
-    table_elements: Gauge,
-    pub(super) state_bytes: Gauge,
-    pub(super) open_feeds: Gauge,
+    memory_bytes: Held,
+    table_elements: Held,
+    pub(super) state_bytes: Held,
+    pub(super) open_feeds: Held,
     pub(super) host_calls: Counter,
     pub(super) http_requests: Counter,
     pub(super) http_waits: Counter,
@@ -122,18 +120,12 @@ impl Meter {
         limit("state_bytes", limits.state_bytes);
         limit("log_lines_per_second", limits.log_lines_per_second as usize);
         limit("open_feeds", 1);
-        let gauge = |name: &'static str| {
-            let gauge = gauge!(name, &labels);
-            gauge.set(0.0);
-            gauge
-        };
+        let held = |name: &'static str| Held::new(gauge!(name, &labels));
         Meter {
-            memory: 0,
-            tables: 0,
-            memory_bytes: gauge("connector_host_plugin_memory_bytes"),
-            table_elements: gauge("connector_host_plugin_table_elements"),
-            state_bytes: gauge("connector_host_plugin_state_bytes"),
-            open_feeds: gauge("connector_host_plugin_open_feeds"),
+            memory_bytes: held("connector_host_plugin_memory_bytes"),
+            table_elements: held("connector_host_plugin_table_elements"),
+            state_bytes: held("connector_host_plugin_state_bytes"),
+            open_feeds: held("connector_host_plugin_open_feeds"),
             host_calls: counter!("connector_host_plugin_host_calls_total", &labels),
             http_requests: counter!("connector_host_plugin_http_requests_total", &labels),
             http_waits: counter!("connector_host_plugin_http_waits_total", &labels),
@@ -184,36 +176,49 @@ fn now() -> (Instant, Duration) {
     (Instant::now(), ThreadTime::now().as_duration())
 }
 
-/// What an instance holds goes with it.
-impl Drop for Meter {
+/// What an instance has of something. Its gauge is the sum over all instances of a plugin, since two run at a time while
+/// one takes over from the other; what an instance has goes with it.
+pub(super) struct Held {
+    gauge: Gauge,
+    now: usize,
+}
+
+impl Held {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(0.0);
+        Held { gauge, now: 0 }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // Bytes and counts, for people.
+    pub(super) fn set(&mut self, now: usize) {
+        self.gauge.increment(now as f64 - self.now as f64);
+        self.now = now;
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.memory_bytes.set(0.0);
-        self.table_elements.set(0.0);
-        self.open_feeds.set(0.0);
+        self.set(0);
     }
 }
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let all = self.memory.saturating_sub(current).saturating_add(desired);
+        let all = self.memory_bytes.now.saturating_sub(current).saturating_add(desired);
         if all > self.limits.memory_bytes {
             // Told to the guest, its allocator would abort, and the trap look like a panic.
             return Err(Breach(Limit::Memory).into());
         }
-        self.memory = all;
-        #[allow(clippy::cast_precision_loss)]
-        self.memory_bytes.set(all as f64);
+        self.memory_bytes.set(all);
         Ok(true)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let all = self.tables.saturating_sub(current).saturating_add(desired);
+        let all = self.table_elements.now.saturating_sub(current).saturating_add(desired);
         if all > self.limits.table_elements {
             return Err(Breach(Limit::Table).into());
         }
-        self.tables = all;
-        #[allow(clippy::cast_precision_loss)]
-        self.table_elements.set(all as f64);
+        self.table_elements.set(all);
         Ok(true)
     }
 }

@@ -44,9 +44,9 @@ impl WasmSource {
             Found::Own(kept) => kept,
             Found::Of(written_by, kept) => self.migrate(&written_by, kept)?,
         };
-        #[allow(clippy::cast_precision_loss)]
-        self.store.data().meter.state_bytes.set(kept.num_bytes() as f64);
-        self.store.data_mut().kept = kept;
+        let state = self.store.data_mut();
+        state.meter.state_bytes.set(kept.num_bytes());
+        state.kept = kept;
         Ok(positions)
     }
 

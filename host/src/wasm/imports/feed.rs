@@ -19,7 +19,7 @@ impl feed::Host for State {
         self.host_call()?;
         let Some(feed) = &self.lent.feed else { return Ok(Err(not_lent())) };
         // One feed a connector; a second start is no second feed.
-        self.meter.open_feeds.set(1.0);
+        self.meter.open_feeds.set(1);
         Ok(feed.start(resume.as_deref()).map_err(|error| feed::FeedError::Invalid(error.to_string())))
     }
 

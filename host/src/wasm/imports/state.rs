@@ -21,8 +21,7 @@ impl state::Host for State {
         }
         let most = self.limits.state_bytes;
         let set = self.kept.set(key, value, most);
-        #[allow(clippy::cast_precision_loss)]
-        self.meter.state_bytes.set(self.kept.num_bytes() as f64);
+        self.meter.state_bytes.set(self.kept.num_bytes());
         Ok(set.map_err(|found| {
             let told = self.meter.breach(super::super::meter::Limit::State, format!("state of {found} bytes"));
             tracing::warn!(connector = self.lent.connector, limit = most, "{told} is not taken");
