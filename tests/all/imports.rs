@@ -97,7 +97,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("socket2", &["serve"]),
     ("croner", &["schedule"]),
     ("flate2", &["ingest"]),
-    ("percent_encoding", &["ingest"]),
+    ("percent_encoding", &["ingest", "io::web", "ports"]),
     ("cpu_time", &["task", "wasm"]),
     ("serde_transcode", &["cli"]),
 ];

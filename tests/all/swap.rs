@@ -35,14 +35,15 @@ fn a_hundred_swaps_under_full_load_lose_and_double_nothing() {
     let dir = tempdir().unwrap();
     let limit = 30_000;
     let options = eventstreams::Options { rate: 3000.0, seed: 5, limit: Some(limit), ..Default::default() };
-    let emulator = feeds::eventstreams(options);
+    // One each: it begins when it is first read, and who comes later misses what was before.
+    let [emulator, second] = [feeds::eventstreams(options.clone()), feeds::eventstreams(options)];
     let is_record = |edit: &Edit| matches!(edit.kind, Kind::Edit | Kind::New);
     let all = Generator::new(5).take(usize::try_from(limit).unwrap());
     let expected: BTreeSet<String> = all.filter(is_record).map(|edit| edit.uuid()).collect();
     let versions = [wiki_source(dir.path(), "0.2.0"), wiki_source(dir.path(), "0.3.0")];
     let source = Connector::new("wiki", Plugin::WikiSource).eventstreams(&emulator).set("topic", "wikipedia");
     let source = source.set("extra.columns", true).set("transaction.boundary.interval.ms", 5);
-    let other = Connector::new("other", Plugin::WikiSource).eventstreams(&emulator).set("topic", "others");
+    let other = Connector::new("other", Plugin::WikiSource).eventstreams(&second).set("topic", "others");
     let running = start(&dir.path().join("data"), &[source, other.set("extra.columns", true)], None);
     running.wait("wiki", "records", WITHIN, |status| status.counts.records > 0);
     let mut from = "wiki_source@0.1.0".to_owned();

@@ -1,27 +1,14 @@
-//! One request with its redirects.
+//! One request with its redirects: each hop is checked, sent, and its answer read within bounds.
 
-use super::resolver::Forbidden;
-use crate::error::innermost;
-use crate::ports::http::{
-    Credential, CredentialKind, HttpFailure, HttpGrant, HttpRequest, HttpResponse, Target, belongs_to_connection,
-    refused_range,
-};
-use crate::secret::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use memchr::memmem;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode, Url};
-use std::net::IpAddr;
+use super::credentials::{Credentials, Masks};
+use super::failure::{explain, masked, not_granted, not_reached, shown};
+use super::hop::{Hop, MAX_HEADER_BYTES, MAX_HEADERS, leads_on};
+use crate::ports::http::{HttpFailure, HttpGrant, HttpRequest, HttpResponse, Target, refused};
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Response, StatusCode, Url};
 
 /// As many as a server that means well needs.
 const MAX_REDIRECTS: usize = 5;
-const MAX_URL_BYTES: usize = 8 << 10;
-const MAX_HEADERS: usize = 100;
-const MAX_HEADER_BYTES: usize = 64 << 10;
-/// Secrets shorter than this are too likely to be in an answer by chance to be masked there.
-const MIN_MASKED: usize = 8;
-const MASK: &[u8] = b"***";
 
 type Answer<T> = Result<T, HttpFailure>;
 
@@ -29,224 +16,105 @@ type Answer<T> = Result<T, HttpFailure>;
 pub(super) struct Exchange {
     pub(super) client: reqwest::Client,
     pub(super) grant: HttpGrant,
-}
-
-/// A request on its way.
-struct Hop {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Option<Vec<u8>>,
+    pub(super) credentials: Credentials,
 }
 
 impl Exchange {
     /// Sends a request, and after it where its answers lead.
     pub(super) async fn follow(&self, request: HttpRequest) -> Answer<HttpResponse> {
-        let mut hop = self.first(request)?;
-        // Of this hop and those before: a server that was given one may hand it to the next.
-        let mut secrets = Vec::new();
+        let mut hop = Hop::first(request, self.grant.max_request_bytes)?;
+        let mut masks = Masks::default();
         for _ in 0..=MAX_REDIRECTS {
-            let (answer, next) = self.ask(&hop, &mut secrets).await?;
-            match next {
-                None => return Ok(answer),
-                Some((status, url)) => hop = hop.led_to(status, url),
+            match self.ask(&hop, &mut masks).await.map_err(|failure| masked(failure, &masks))? {
+                Outcome::Answered(answer) => return Ok(answer),
+                Outcome::LedOn(status, url) => hop = hop.led_to(status, url),
             }
         }
-        Err(HttpFailure::Other(format!("{} leads on more than {MAX_REDIRECTS} times", shown(&hop.url))))
+        let text = format!("{}: led on more than {MAX_REDIRECTS} times", shown(&hop.url));
+        Err(masked(HttpFailure::Other(text), &masks))
     }
 
-    fn first(&self, request: HttpRequest) -> Answer<Hop> {
-        let invalid = |text: String| HttpFailure::Invalid(text);
-        if request.url.len() > MAX_URL_BYTES {
-            return Err(invalid(format!("a URL of {} bytes, expected at most {MAX_URL_BYTES}", request.url.len())));
-        }
-        let url = Url::parse(&request.url).map_err(|error| invalid(format!("no URL: {error}")))?;
-        let method = Method::from_bytes(request.method.as_bytes());
-        let method = method.map_err(|_| invalid("no method, expected for instance `GET`".to_owned()))?;
-        let (found, most) = (request.body.as_ref().map_or(0, Vec::len), self.grant.max_request_bytes);
-        if found > most {
-            return Err(HttpFailure::TooLarge(format!("a body of {found} bytes, the limit is {most}")));
-        }
-        let bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if request.headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-            let found = request.headers.len();
-            return Err(HttpFailure::TooLarge(format!(
-                "{found} headers of {bytes} bytes, expected at most {MAX_HEADERS} of {MAX_HEADER_BYTES}"
-            )));
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in request.headers {
-            let shown = name.escape_debug();
-            let no_header = |_| invalid(format!("`{shown}` and its value are no header"));
-            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| no_header(()))?;
-            if belongs_to_connection(header.as_str()) {
-                return Err(HttpFailure::Denied(format!("header `{header}` is the host's to set")));
-            }
-            headers.append(header, HeaderValue::from_bytes(&value).map_err(|_| no_header(()))?);
-        }
-        Ok(Hop { method, url, headers, body: request.body })
-    }
-
-    /// One hop: the answer, and where it leads.
-    async fn ask(&self, hop: &Hop, secrets: &mut Vec<Vec<u8>>) -> Answer<(HttpResponse, Option<(StatusCode, Url)>)> {
-        let headers = self.allowed(hop, secrets)?;
+    /// One hop.
+    async fn ask(&self, hop: &Hop, masks: &mut Masks) -> Answer<Outcome> {
+        let headers = self.check(hop, masks)?;
+        let at = shown(&hop.url);
         let mut request = self.client.request(hop.method.clone(), hop.url.clone()).headers(headers);
         if let Some(body) = &hop.body {
             request = request.body(body.clone());
         }
-        let at = shown(&hop.url);
-        let mut answer = request.send().await.map_err(|error| explain(&at, &error))?;
+        let answer = request.send().await.map_err(|error| explain(&at, &error))?;
         let status = answer.status();
         let location = answer.headers().get(LOCATION).filter(|_| leads_on(status));
-        let next = location.and_then(|to| hop.url.join(to.to_str().ok()?).ok()).map(|url| (status, url));
-        let mut headers = Vec::new();
-        for (name, value) in answer.headers() {
-            headers.push((name.as_str().to_owned(), masked(value.as_bytes().to_vec(), secrets)));
+        // What leads nowhere is an answer as any other.
+        let next = location.and_then(|to| hop.url.join(to.to_str().ok()?).ok());
+        match next {
+            Some(url) => Ok(Outcome::LedOn(status, url)),
+            None => Ok(Outcome::Answered(self.read(&at, answer, masks).await?)),
         }
-        let mut body = Vec::new();
-        let most = self.grant.max_response_bytes;
-        let too_large = || HttpFailure::TooLarge(format!("the answer of {at} has more than {most} bytes"));
-        if next.is_none() {
-            if answer.content_length().is_some_and(|length| length > most as u64) {
-                return Err(too_large());
-            }
-            while let Some(piece) = answer.chunk().await.map_err(|error| explain(&at, &error))? {
-                if body.len() + piece.len() > most {
-                    return Err(too_large());
-                }
-                body.extend_from_slice(&piece);
-            }
-        }
-        Ok((HttpResponse { status: status.as_u16(), headers, body: masked(body, secrets) }, next))
     }
 
     /// Checks a hop against what is granted; its headers, with the host's.
-    fn allowed(&self, hop: &Hop, secrets: &mut Vec<Vec<u8>>) -> Answer<HeaderMap> {
+    fn check(&self, hop: &Hop, masks: &mut Masks) -> Answer<HeaderMap> {
         let (url, denied) = (&hop.url, |text: String| HttpFailure::Denied(text));
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        let (true, Some(host), Some(port)) =
+            (matches!(url.scheme(), "http" | "https"), url.host_str(), url.port_or_known_default())
+        else {
             return Err(denied(format!("scheme `{}`, expected `http` or `https`", url.scheme())));
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(denied("a user in the URL: credentials are the host's to set".to_owned()));
+            return Err(denied("a user or password in the URL, expected none: credentials are the host's".to_owned()));
         }
         let target = Target { method: hop.method.as_str(), scheme: url.scheme(), host, port, path: url.path() };
         if !self.grant.allow.iter().any(|rule| rule.matches(&target)) {
-            let method = &hop.method;
-            return Err(denied(format!(
-                "`{method} {}` is not granted; to grant it, add `{method} {}` to the connector's `http.allow`",
-                shown(url),
-                shown(url)
-            )));
+            return Err(not_granted(&hop.method, url));
         }
-        // Only names are resolved; an address is dialled as it stands.
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-        if let Some(range) = address.and_then(|address| refused_range(address, &self.grant.networks)) {
-            return Err(forbidden(&shown(url), range));
+        // Only names are resolved, and checked there.
+        if let Some(refused) = target.address().and_then(|address| refused(address, &self.grant.networks)) {
+            return Err(not_reached(&shown(url), refused));
         }
         let mut headers = hop.headers.clone();
-        for credential in self.grant.credentials.iter().filter(|credential| credential.rule.matches(&target)) {
-            let name = credential.header_name();
+        for credential in self.credentials.of(&target) {
+            let name = &credential.name;
             if headers.contains_key(name) {
                 return Err(denied(format!("header `{name}` of `{}` is the host's to set", shown(url))));
             }
-        }
-        for credential in self.grant.credentials.iter().filter(|credential| credential.rule.matches(&target)) {
-            let (name, value) = header_of(credential, secrets);
-            let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
-            else {
-                return Err(HttpFailure::Other("a credential of the configuration cannot be a header".to_owned()));
-            };
-            value.set_sensitive(true);
-            headers.insert(name, value);
+            masks.add(credential);
+            headers.insert(name, credential.value.clone());
         }
         Ok(headers)
     }
-}
 
-impl Hop {
-    /// The request that an answer leads to, in the way of browsers.
-    fn led_to(mut self, status: StatusCode, url: Url) -> Self {
-        let is_post = self.method == Method::POST;
-        let becomes_get = match status {
-            StatusCode::SEE_OTHER => self.method != Method::HEAD,
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => is_post,
-            _ => false,
-        };
-        if becomes_get {
-            (self.method, self.body) = (Method::GET, None);
-            let of_body = ["content-type", "content-encoding", "content-language", "content-location"];
-            of_body.iter().for_each(|name| drop(self.headers.remove(*name)));
+    async fn read(&self, at: &str, mut answer: Response, masks: &Masks) -> Answer<HttpResponse> {
+        let sizes = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+        let (found, bytes) = (answer.headers().len(), sizes.sum::<usize>());
+        if found > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+            return Err(HttpFailure::TooLarge(format!(
+                "the answer of {at} has {found} headers of {bytes} bytes, the limits are {MAX_HEADERS} and \
+                 {MAX_HEADER_BYTES}"
+            )));
         }
-        if url.origin() != self.url.origin() {
-            ["authorization", "cookie"].iter().for_each(|name| drop(self.headers.remove(*name)));
+        let mut headers = Vec::with_capacity(found);
+        for (name, value) in answer.headers() {
+            headers.push((name.as_str().to_owned(), masks.over(value.as_bytes().to_vec())));
         }
-        Hop { url, ..self }
+        let most = self.grant.max_response_bytes;
+        let too_large = || HttpFailure::TooLarge(format!("the answer of {at} has more than {most} bytes"));
+        if answer.content_length().is_some_and(|length| length > u64::try_from(most).unwrap_or(u64::MAX)) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|error| explain(at, &error))? {
+            if piece.len() > most.saturating_sub(body.len()) {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(HttpResponse { status: answer.status().as_u16(), headers, body: masks.over(body) })
     }
 }
 
-fn leads_on(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The header of a credential; what of it is secret is kept, to be masked in answers.
-fn header_of(credential: &Credential, secrets: &mut Vec<Vec<u8>>) -> (String, String) {
-    let mut keep = |secret: &str| secrets.push(secret.as_bytes().to_vec());
-    let value = match &credential.kind {
-        CredentialKind::Bearer(token) => {
-            keep(token.expose());
-            format!("Bearer {}", token.expose())
-        }
-        CredentialKind::Header(_, value) => {
-            keep(value.expose());
-            value.expose().to_owned()
-        }
-        CredentialKind::Basic(user, password) => {
-            let encoded = STANDARD.encode(format!("{user}:{}", Secret::expose(password)));
-            keep(password.expose());
-            keep(&encoded);
-            format!("Basic {encoded}")
-        }
-    };
-    (credential.header_name().to_owned(), value)
-}
-
-/// Without the secrets in it: a server that sends back what it was sent must not show them to the guest.
-fn masked(mut text: Vec<u8>, secrets: &[Vec<u8>]) -> Vec<u8> {
-    for secret in secrets.iter().filter(|secret| secret.len() >= MIN_MASKED) {
-        while let Some(at) = memmem::find(&text, secret) {
-            text.splice(at..at + secret.len(), MASK.iter().copied());
-        }
-    }
-    text
-}
-
-/// A URL without its query, which may hold anything.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // A URL that has no user is as it was.
-    let _ = url.set_username("").and_then(|()| url.set_password(None));
-    url.to_string()
-}
-
-fn forbidden(at: &str, range: &str) -> HttpFailure {
-    HttpFailure::Denied(format!(
-        "the address of `{at}` is {range}; to reach it, name its network in the connector's `http.networks`"
-    ))
-}
-
-fn explain(at: &str, error: &reqwest::Error) -> HttpFailure {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(found) = cause {
-        if let Some(Forbidden { range }) = found.downcast_ref() {
-            return forbidden(at, range);
-        }
-        cause = found.source();
-    }
-    let text = format!("{at}: {}", innermost(error, error.is_timeout()));
-    match error.is_timeout() {
-        true => HttpFailure::Timeout(text),
-        false => HttpFailure::Unreachable(text),
-    }
+/// What comes of a hop.
+enum Outcome {
+    Answered(HttpResponse),
+    LedOn(StatusCode, Url),
 }

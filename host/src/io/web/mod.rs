@@ -1,48 +1,51 @@
-//! Requests of guests over the network, within what is granted to their connector. Every hop of a redirect is a request
-//! of its own: rule, address and credential are looked at anew.
+//! Requests of guests over the network, within what is granted to their connector.
+//!
+//! Every hop of a redirect is a request of its own: rule, address and credential are looked at anew. The address that
+//! was checked is the one that is dialled ([`names`]), so that whoever owns a name cannot change it in between; a
+//! connection that is kept and used again was checked when it was made. No proxy is used: it would resolve names itself.
 
+mod client;
+mod credentials;
 mod exchange;
-mod resolver;
+mod failure;
+mod hop;
+mod names;
+#[cfg(test)]
+mod tests;
 
-use crate::error::{OrError, Result};
+use crate::error::Result;
 use crate::ports::http::{Http, HttpFailure, HttpGrant, HttpRequest, HttpResponse};
+use credentials::Credentials;
 use exchange::Exchange;
-use resolver::Resolver;
+use names::{Names, SystemNames};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Beyond a request's own time, for the runtime to tell that it is over.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Makes a connector's requests. Clones share connections.
+/// Makes a connector's requests, over connections that it keeps.
 pub struct Web {
     exchange: Arc<Exchange>,
     runtime: Handle,
 }
 
 impl Web {
-    /// For what is granted; asks nobody yet.
+    /// For what is granted; asks nobody yet. The requests run on `runtime`, on whose own threads
+    /// [`Http::send`] must not be called.
     ///
     /// # Errors
-    /// Class Config: a certificate file that cannot be used.
+    /// Class Config: a certificate file that cannot be used, or a secret that cannot be a header.
     pub fn new(grant: HttpGrant, runtime: Handle) -> Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(DIAL_TIMEOUT)
-            // A proxy would resolve names itself, and see what the guest sends.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Resolver { networks: grant.networks.clone().into() })
-            .user_agent(concat!("connector-host/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &grant.ca_file {
-            let attempt = format!("option `http.tls.ca.file`: `{}`", path.display());
-            let pem = std::fs::read(path).or_config(&attempt)?;
-            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).or_config(&attempt)?);
-        }
-        let client = builder.build().or_config("the client for requests of plugins")?;
-        Ok(Web { exchange: Arc::new(Exchange { client, grant }), runtime })
+        Self::with_names(grant, runtime, Arc::new(SystemNames))
+    }
+
+    fn with_names(grant: HttpGrant, runtime: Handle, names: Arc<dyn Names>) -> Result<Self> {
+        let client = client::build(&grant, names)?;
+        let credentials = Credentials::new(&grant.credentials)?;
+        Ok(Web { exchange: Arc::new(Exchange { client, grant, credentials }), runtime })
     }
 }
 
@@ -52,17 +55,20 @@ impl Http for Web {
         let over = || HttpFailure::Timeout(format!("no answer within {} ms", timeout.as_millis()));
         let (tell, told) = sync_channel(1);
         let exchange = Arc::clone(&self.exchange);
-        // The guest's thread drives a runtime of its own already, so it only waits for the other one.
+        // The guest's thread may drive a small runtime already, within which no other can be driven: it only waits.
         let task = self.runtime.spawn(async move {
             let answer = tokio::time::timeout(timeout, exchange.follow(request)).await;
             // Nobody waits any more only when the time is long over.
             let _ = tell.send(answer);
         });
-        match told.recv_timeout(timeout + GRACE) {
+        match told.recv_timeout(timeout.saturating_add(GRACE)) {
             Ok(answer) => answer.unwrap_or_else(|_| Err(over())),
-            Err(_) => {
+            Err(RecvTimeoutError::Timeout) => {
                 task.abort();
                 Err(over())
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(HttpFailure::Other("the request was dropped: the host is ending, or failed".to_owned()))
             }
         }
     }
